@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: ISC */
+/**
+ * options.h - what the options of both kinds of map share.
+ *
+ * Every options structure starts with struct_size, so that it may grow: set it to sizeof of the structure, or leave
+ * it 0, which means the fields of the first release. All-zero is the default in every field.
+ */
+#ifndef SOMA_OPTIONS_H
+#define SOMA_OPTIONS_H
+
+#include <stdint.h>
+
+#include <soma/attr.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** Bits of the field `flags`. An unknown bit is SOMA_E_INVALID. */
+enum soma_flag {
+    /** Keep a running digest. Reserved: soma_*_new() answers SOMA_E_UNSUPPORTED until digests are built. */
+    SOMA_DIGEST = 1u << 0,
+    /**
+     * At the cap on deferred memory, wait for readers instead of answering SOMA_E_LIMIT. An update inside the
+     * caller's own read section never waits, since it would wait for itself: it answers SOMA_E_LIMIT as usual.
+     */
+    SOMA_WAIT_AT_LIMIT = 1u << 1,
+};
+
+/** deferred_bytes_max when the option is 0: 256 MiB. */
+#define SOMA_DEFERRED_BYTES_DEFAULT (UINT64_C(256) << 20)
+/** stall_ns when the option is 0: one second. */
+#define SOMA_STALL_NS_DEFAULT UINT64_C(1000000000)
+
+/** What the stall callback is told: a read section has kept memory from being freed for too long. */
+struct soma_stall {
+    uint64_t waited_ns;      /**< how long the pending grace period has waited so far */
+    uint64_t deferred_bytes; /**< what this map has deferred now */
+    int64_t reader_thread;   /**< kernel thread id of one reader that is inside a section, or 0 if unknown */
+};
+
+/**
+ * soma_stall_fn - told at most once a stall and map, by the thread whose update noticed, outside any read section of
+ * Soma's own (the caller's own may be open). It may use any map; it must not wait for the stalled reader.
+ */
+typedef void (*soma_stall_fn)(const struct soma_stall *stall, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

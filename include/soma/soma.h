@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+/** soma.h - everything but the template typed.h, in reading order. */
+#ifndef SOMA_SOMA_H
+#define SOMA_SOMA_H
+
+#include <soma/status.h>
+#include <soma/options.h>
+#include <soma/rcu.h>
+#include <soma/u64.h>
+#include <soma/map.h>
+
+#endif

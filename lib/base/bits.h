@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: ISC */
+/* bits.h - small questions about 64-bit words. */
+#ifndef SOMA_BASE_BITS_H
+#define SOMA_BASE_BITS_H
+
+#include <stdint.h>
+
+#include "base/attr.h"
+
+/* The number of zero bits below the lowest one; x must not be 0. */
+ALWAYS_INLINE unsigned bits_trailing(uint64_t x)
+{
+    return (unsigned)__builtin_ctzll(x);
+}
+
+/* The number of zero bits above the highest one; x must not be 0. */
+ALWAYS_INLINE unsigned bits_leading(uint64_t x)
+{
+    return (unsigned)__builtin_clzll(x);
+}
+
+/* The smallest n with 2^n >= x; x from 1 to 2^63. */
+ALWAYS_INLINE unsigned bits_log2_ceil(uint64_t x)
+{
+    return x <= 1 ? 0 : 64 - bits_leading(x - 1);
+}
+
+#endif

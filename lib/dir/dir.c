@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: ISC */
+/* dir.c - setting buckets up, and growth.
+ *
+ * Source      Lazy initialisation: Shalev & Shavit 2006, section 3. Growth shared among updates: after ParlayHash and
+ *             growt, but nothing moves here and nobody waits.
+ * Growth      One swap of the state word after the new level's pages are committed. A bucket of the new level is not
+ *             set up (its word is 0): readers start from the bucket that it was split from, so nothing is ever missing,
+ *             it is only a little further away. Updates set up the bucket that they need, and every few insertions a
+ *             block of SET_UP_BLOCK more, so a level is complete after a quarter of the insertions it was made for.
+ * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE: the
+ *             claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need
+ *             the bucket before step 4 start from its parent. A walker that meets it in the list after step 3 does step
+ *             4 itself.
+ * Takes effect  A bucket is in the list at the swap of step 3. Growth, at DIR-2.
+ * Progress    Lock-free. A thread that stops between 2 and 4 makes one bucket's walks longer, nothing else.
+ * Staleness   Who read an older, smaller m starts further away. Who read an older, larger m: shrink.c.
+ */
+#include "dir/dir.h"
+
+#include "mem/mem.h"
+
+/* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
+#define SET_UP_BLOCK 32
+
+/* More levels than any reservation has. */
+#define LEVELS 64
+
+/* Smallest entry plus its bucket word: who has memory for more buckets than this has none left for entries. */
+#define ENTRY_BYTES 32
+/* The fewest buckets a reservation is tried with where addresses are short (ulimit -v): 2^14 of them. */
+#define LEAST_LOG2 14
+
+/* ---- The reservation ---- */
+
+static uint64_t range_bytes(unsigned most_log2)
+{
+    return DIR_HEADER + (sizeof(struct atom) << most_log2) + DIR_HEADER; /* whole pages */
+}
+
+struct soma__dir *soma__dir_new(void)
+{
+    for (unsigned most = bits_log2_ceil(soma__mem_physical() / ENTRY_BYTES); most >= LEAST_LOG2; most--) {
+        struct soma__dir *dir = soma__range_reserve(range_bytes(most));
+        if (!dir)
+            continue;
+        if (!soma__range_commit((char *)dir, (char *)dir + DIR_PAGE)) {
+            soma__range_free(dir, range_bytes(most));
+            return NULL;
+        }
+        dir->most_log2 = most;
+        dir->range_bytes = range_bytes(most);
+        return dir;
+    }
+    return NULL;
+}
+
+void soma__dir_init(struct soma__dir *dir, struct soma__list list)
+{
+    dir->list = list;
+    soma__edge_init(soma__dir_bucket_at(dir, 0), EDGE_END);
+    /* order DIR-3 relaxed | not yet shared: the map is handed out by other means | pairs: DIR-3 */
+    atom_store_rlx(&dir->cursor, 1); /* DIR-3 */
+    atom_store_rlx(&dir->state, dir_state(DIR_FIRST_LOG2, 0, DIR_STEADY, 0)); /* DIR-3 */
+}
+
+void soma__dir_free_buckets(struct soma__dir *dir)
+{
+    char *behind = soma__page_up((char *)dir + DIR_PAGE);
+    soma__range_free(behind, dir->range_bytes - (size_t)(behind - (char *)dir));
+}
+
+void soma__dir_free_page(struct soma__dir *dir)
+{
+    soma__range_free(dir, DIR_PAGE);
+}
+
+/* ---- Setting a bucket up ---- */
+
+/* Walks from `start` to the place of a bucket's sentinel. SOMA_EXISTS: it is there already: the walk has stepped on it.
+ * SOMA_OK: *place is where it belongs. Else as soma__dir_walk(). */
+static enum soma_status find_bucket(const struct soma__dir *dir, struct soma__reader *self, struct atom *start,
+                                    const struct atom *bucket, struct soma__place *place)
+{
+    const uint64_t position = soma__bucket_position(soma__dir_bucket_index(dir, bucket));
+    place->prev = start;
+    const enum soma_status status = soma__dir_walk(dir, self, position, NULL, soma__before_hash, place);
+    return status == SOMA_OK && place->prev == bucket ? SOMA_EXISTS : status;
+}
+
+/* Whether the bucket is ready to start from; if not, whoever needs it starts from its parent. */
+static bool set_up(struct soma__dir *dir, struct soma__reader *self, struct atom *start, struct atom *bucket)
+{
+    uint64_t mine = 0; /* what this thread has written into the bucket word */
+    for (;;) {
+        struct soma__place place;
+        const enum soma_status found = find_bucket(dir, self, start, bucket, &place);
+        if (found != SOMA_OK) {
+            if (mine != 0)
+                soma__edge_swap(bucket, &mine, 0);
+            return found == SOMA_EXISTS;
+        }
+        if (!soma__edge_swap(bucket, &mine, place.word | EDGE_TENTATIVE))
+            return soma__edge_starts(mine);
+        mine = place.word | EDGE_TENTATIVE;
+        if (soma__edge_swap(place.prev, &place.word, soma__edge_to_bucket(bucket))) {
+            soma__edge_swap(bucket, &mine, soma__edge_onward(mine));
+            return true;
+        }
+    }
+}
+
+struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader *self, uint64_t q)
+{
+    uint64_t missing[LEVELS];
+    unsigned n = 0;
+    const uint64_t state = soma__dir_state(dir);
+    struct atom *start;
+    for (;; q = soma__bucket_parent(q)) {
+        const uint64_t index = soma__bucket_index(q);
+        start = soma__dir_bucket_at(dir, index);
+        if (soma__edge_starts(soma__edge_read(start)))
+            break;
+        if (soma__bucket_level(index) != dir_going(state)) /* S1 in shrink.c */
+            missing[n++] = index;
+    }
+    while (n-- > 0) {
+        struct atom *bucket = soma__dir_bucket_at(dir, missing[n]);
+        if (!set_up(dir, self, start, bucket))
+            break;
+        start = bucket;
+    }
+    return start;
+}
+
+/* ---- Growth ---- */
+
+static bool commit_levels(struct soma__dir *dir, unsigned from_m, unsigned to_m)
+{
+    return soma__range_commit((char *)soma__dir_bucket_at(dir, (uint64_t)1 << from_m),
+                              (char *)soma__dir_bucket_at(dir, (uint64_t)1 << to_m));
+}
+
+/* The state with 2^m buckets. A level that is only leaving stays after all: nobody has touched its sentinels yet. */
+static uint64_t state_with_m(uint64_t state, unsigned m)
+{
+    const bool untouched = dir_phase(state) == DIR_LEAVING || dir_phase(state) == DIR_DRAIN;
+    if (untouched && m >= dir_going(state))
+        return dir_state(m, 0, DIR_STEADY, 0);
+    return (state & ~(uint64_t)0xff) | m;
+}
+
+static bool grow_to(struct soma__dir *dir, unsigned m)
+{
+    uint64_t state = soma__dir_state(dir);
+    if (m > dir->most_log2)
+        return false;
+    if (dir_m(state) < m && !commit_levels(dir, dir_m(state), m))
+        return false;
+    while (dir_m(state) < m && !soma__dir_state_swap(dir, state, state_with_m(state, m)))
+        state = soma__dir_state(dir);
+    return true;
+}
+
+/* order DIR-4 relaxed | hint, rechecked by: who shrinks compares with the count anyway | pairs: DIR-4 */
+enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n)
+{
+    if (n > (uint64_t)1 << dir->most_log2)
+        return SOMA_E_NOMEM;
+    const unsigned m = bits_log2_ceil(n);
+    if (!grow_to(dir, m))
+        return SOMA_E_NOMEM;
+    uint64_t floor = atom_load_rlx(&dir->floor_log2); /* DIR-4 */
+    while (floor < m && !atom_cas_rlx(&dir->floor_log2, &floor, m)) /* DIR-4 */
+        ;
+    return SOMA_OK;
+}
+
+void soma__dir_unreserve(struct soma__dir *dir)
+{
+    atom_store_rlx(&dir->floor_log2, 0); /* DIR-4 */
+}
+
+/* ---- Sharing the work ---- */
+
+/* order DIR-5 relaxed | value only: buckets that two threads or none set up do no harm | pairs: DIR-5 */
+static bool claim_block(struct soma__dir *dir, uint64_t *first, uint64_t *last)
+{
+    const uint64_t end = (uint64_t)1 << dir_m(soma__dir_state(dir));
+    uint64_t cursor = atom_load_rlx(&dir->cursor); /* DIR-5 */
+    if (cursor >= end)
+        return false;
+    *last = cursor + SET_UP_BLOCK < end ? cursor + SET_UP_BLOCK : end;
+    *first = cursor;
+    return atom_cas_rlx(&dir->cursor, &cursor, *last); /* DIR-5 */
+}
+
+/* The buckets of a block have parents all over the table: all are fetched before the first is needed. */
+static void fetch_parents(const struct soma__dir *dir, uint64_t first, uint64_t last)
+{
+    const struct atom *parents[SET_UP_BLOCK];
+    unsigned n = 0;
+    for (uint64_t i = first; i < last; i++) {
+        parents[n] = soma__dir_bucket_at(dir, soma__bucket_index(soma__bucket_parent(soma__bucket_form(i))));
+        PREFETCH(parents[n]);
+        n++;
+    }
+    while (n-- > 0)
+        PREFETCH(soma__edge_node(soma__edge_read(parents[n])));
+}
+
+static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
+{
+    uint64_t first;
+    uint64_t last;
+    if (!claim_block(dir, &first, &last))
+        return;
+    fetch_parents(dir, first, last);
+    for (uint64_t i = first; i < last; i++) {
+        if (!soma__edge_starts(soma__edge_read(soma__dir_bucket_at(dir, i))))
+            soma__dir_bucket_set_up(dir, self, soma__bucket_form(i));
+    }
+}
+
+void soma__dir_help(struct soma__dir *dir, struct soma__reader *self)
+{
+    if (dir_phase(soma__dir_state(dir)) != DIR_STEADY)
+        soma__dir_shrink_step(dir, self);
+    set_up_block(dir, self);
+}
+
+/* An eighth of an entry a bucket: after halving, a quarter, so the count must quadruple before it grows again. */
+#define SHRINK_QUARTERS 1
+
+void soma__dir_fit(struct soma__dir *dir, uint64_t count)
+{
+    const unsigned m = dir_m(soma__dir_state(dir));
+    if (count > (uint64_t)1 << m)
+        grow_to(dir, m + 1);
+    else
+        soma__dir_shrink_start(dir, count, SHRINK_QUARTERS);
+}

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: ISC */
+/* dir.h - from a hash to the place in the list where its bucket starts; growth and shrinking.
+ *
+ * The bucket words stand in one reserved range of addresses, right behind the map's header, so a bucket's address is
+ * one sum away and never changes. The first page of the range holds the header and the first DIR_FIRST buckets; an
+ * empty map needs no more.
+ *
+ * The state word says all: how many buckets there are (2^m), and which level is being taken out, if any. Everybody reads
+ * it inside a read section, so a grace period after a change nobody acts on the old one any more. Growth: dir.c.
+ * Shrinking: shrink.c.
+ */
+#ifndef SOMA_DIR_DIR_H
+#define SOMA_DIR_DIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/atom.h"
+#include "base/attr.h"
+#include "base/bits.h"
+#include "order/order.h"
+#include "rcu/rcu.h"
+
+#define DIR_HEADER ((size_t)2048) /* bytes before the buckets */
+#define DIR_FIRST_LOG2 8          /* the buckets that share the first page with the header, log2 */
+#define DIR_PAGE (DIR_HEADER + (sizeof(struct atom) << DIR_FIRST_LOG2))
+
+struct soma__dir {
+    struct atom state;      /* see dir_m() and shrink.c */
+    struct soma__list list; /* constant */
+    uint64_t range_bytes;   /* constant: of the reservation, header and all */
+    uint64_t most_log2;     /* constant: the reservation has room for 2^most_log2 buckets */
+
+    struct atom cursor ALIGNED(APART); /* buckets below it are set up, or somebody is at it */
+    struct atom floor_log2;            /* do not shrink below */
+    struct atom shrink_cursor;         /* progress in the level that is being taken out */
+    struct atom release_claim;         /* who gives its memory back: 0, or a fork generation + 1 */
+};
+
+_Static_assert(DIR_PAGE == 4096, "header and first buckets share one page");
+
+/* ---- The state word: m | level going | phase | grace-period cookie ---- */
+
+enum dir_phase {
+    DIR_STEADY,  /* no level is going */
+    DIR_LEAVING, /* the level is out of use for who comes now */
+    DIR_DRAIN,   /* until the cookie has passed, some may still use it */
+    DIR_UNLINK,  /* its sentinels are being taken out of the list */
+    DIR_READERS, /* until the cookie has passed, walkers may stand on them */
+    DIR_RELEASE, /* its memory is being given back */
+};
+
+ALWAYS_INLINE unsigned dir_m(uint64_t state)
+{
+    return state & 0xff;
+}
+
+ALWAYS_INLINE unsigned dir_going(uint64_t state)
+{
+    return state >> 8 & 0xff;
+}
+
+ALWAYS_INLINE enum dir_phase dir_phase(uint64_t state)
+{
+    return (enum dir_phase)(state >> 16 & 0xff);
+}
+
+ALWAYS_INLINE uint64_t dir_cookie(uint64_t state)
+{
+    return state >> 24;
+}
+
+ALWAYS_INLINE uint64_t dir_state(unsigned m, unsigned going, enum dir_phase phase, uint64_t cookie)
+{
+    return m | (uint64_t)going << 8 | (uint64_t)phase << 16 | cookie << 24;
+}
+
+/* order DIR-1 acquire | guarded by: state | pairs: DIR-2
+ * weaker: a bucket word is touched before its page is committed. */
+ALWAYS_INLINE uint64_t soma__dir_state(const struct soma__dir *dir)
+{
+    return atom_load_acq(&dir->state);
+}
+
+/* order DIR-2 acqrel | guards: the committed pages, the cursors of a phase | pairs: DIR-1 */
+ALWAYS_INLINE bool soma__dir_state_swap(struct soma__dir *dir, uint64_t from, uint64_t to)
+{
+    return atom_cas_acqrel(&dir->state, &from, to);
+}
+
+/* ---- Buckets ---- */
+
+ALWAYS_INLINE struct atom *soma__dir_bucket_at(const struct soma__dir *dir, uint64_t index)
+{
+    return (struct atom *)((uintptr_t)dir + DIR_HEADER) + index;
+}
+
+ALWAYS_INLINE uint64_t soma__dir_bucket_index(const struct soma__dir *dir, const struct atom *bucket)
+{
+    return (uint64_t)(bucket - soma__dir_bucket_at(dir, 0));
+}
+
+/* Whether the end of a bucket is reached: `edge` leads to the end of the list, or to a sentinel after this hash. */
+ALWAYS_INLINE bool soma__dir_edge_ends(const struct soma__dir *dir, uint64_t edge, uint64_t hash)
+{
+    const struct atom *bucket = soma__edge_bucket(edge);
+    return !bucket || soma__bucket_position(soma__dir_bucket_index(dir, bucket)) > hash;
+}
+
+/* For readers: the first edge to follow on the way to a hash. Never writes: a bucket that is not set up, or on its way
+ * out, is passed over for the one that it was split from. */
+ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, uint64_t hash)
+{
+    uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
+    for (;;) {
+        const uint64_t word = soma__edge_read(soma__dir_bucket_at(dir, soma__bucket_index(q)));
+        if (LIKELY(soma__edge_starts(word)))
+            return word;
+        q = soma__bucket_parent(q);
+    }
+}
+
+/* The bucket word of a hash, to be fetched ahead of need. */
+ALWAYS_INLINE const struct atom *soma__dir_bucket_hint(const struct soma__dir *dir, uint64_t hash)
+{
+    return soma__dir_bucket_at(dir, soma__bucket_index(soma__bucket_of(hash, dir_m(soma__dir_state(dir)))));
+}
+
+/* For writers: sets up the bucket of the leading-one form q, and those it was split from, as far as it can; the last
+ * one that a walk may start from. */
+struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader *self, uint64_t q);
+
+/* For writers: where a walk to a hash starts. */
+ALWAYS_INLINE struct atom *soma__dir_bucket(struct soma__dir *dir, struct soma__reader *self, uint64_t hash)
+{
+    const uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
+    struct atom *bucket = soma__dir_bucket_at(dir, soma__bucket_index(q));
+    if (LIKELY(soma__edge_starts(soma__edge_read(bucket))))
+        return bucket;
+    return soma__dir_bucket_set_up(dir, self, q);
+}
+
+/* ---- Walking, for writers ---- */
+
+/* Whether an entry stands before a key; known at compile time, so that each kind of map gets a straight walk. */
+typedef bool (*soma__before_fn)(const struct soma__node *node, uint64_t hash, const void *key);
+
+ALWAYS_INLINE bool soma__before_hash(const struct soma__node *node, uint64_t hash, const void *key)
+{
+    (void)key;
+    return node->hash < hash;
+}
+
+/* Walks on from place->prev, which must be a bucket's word, to the first thing that is not before the key, taking out
+ * every frozen entry and sentinel on the way (Michael 2002, find). SOMA_OK: *place is there. SOMA_CHANGED: something on
+ * the way was frozen, start again. Errors: a frozen entry could not be taken out; nothing changed. */
+ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, struct soma__reader *self, uint64_t hash,
+                                              const void *key, soma__before_fn before, struct soma__place *place)
+{
+    place->word = soma__edge_read(place->prev);
+    for (;;) {
+        if (UNLIKELY(place->word & EDGE_FROZEN))
+            return SOMA_CHANGED;
+        if (place->word & EDGE_BUCKET) {
+            if (LIKELY(soma__dir_edge_ends(dir, place->word, hash)))
+                return SOMA_OK;
+            if (!soma__order_step_bucket(place))
+                return SOMA_CHANGED;
+            continue;
+        }
+        struct soma__node *node = soma__edge_node(place->word);
+        const uint64_t edge = soma__edge_read(&node->edge);
+        if (UNLIKELY(edge & EDGE_FROZEN)) {
+            const enum soma_status status = soma__order_unlink(&dir->list, self, place->prev, &place->word, edge);
+            if (status < 0)
+                return status;
+        } else if (!before(node, hash, key)) {
+            return SOMA_OK;
+        } else {
+            place->prev = &node->edge;
+            place->word = edge;
+        }
+    }
+}
+
+/* ---- Size ---- */
+
+/* A reservation for a map's header and buckets; its first page is committed and zero. NULL if there is no room. */
+struct soma__dir *soma__dir_new(void);
+
+/* Sets up the header's part of a fresh reservation: an empty list. */
+void soma__dir_init(struct soma__dir *dir, struct soma__list list);
+
+/* Ends the reservation but for the first page; then the first page. */
+void soma__dir_free_buckets(struct soma__dir *dir);
+void soma__dir_free_page(struct soma__dir *dir);
+
+/* Makes at least 2^m buckets for n entries at once, and keeps them. SOMA_E_NOMEM: more than can be. */
+enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n);
+void soma__dir_unreserve(struct soma__dir *dir);
+
+/* A bounded share of pending growth or shrinking. Inside a section. */
+void soma__dir_help(struct soma__dir *dir, struct soma__reader *self);
+
+/* Starts to grow or to shrink if this many entries call for it. Inside a section. */
+void soma__dir_fit(struct soma__dir *dir, uint64_t count);
+
+/* One step of taking a level out; false if there is nothing to do but wait. Inside a section. */
+bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self);
+
+/* Starts to take the highest level out, if there are `quarters` quarters of an entry or less for each bucket left. */
+bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quarters);
+
+#endif

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: ISC */
+/* hash.h - from keys to 64-bit hashes, seeded per map.
+ *
+ * Words: an invertible mixer, so the stored hash is the key. h = ((x ^ s) * a), h ^= h >> 32, h *= b with s and odd
+ * a, b from the seed. One odd multiplication already spreads any fixed set of keys over the top bits almost
+ * universally (Dietzfelbinger et al. 1997: two keys share the top m bits with probability at most 2^(1-m) over a); the
+ * second round lets the low half of the product reach the top, so that keys in arithmetic progression spread too. The
+ * top bits are the good ones, and they are the ones that buckets use.
+ *
+ * Bytes: SipHash-1-3 (Aumasson & Bernstein 2012), a keyed pseudorandom function: who does not know the key cannot
+ * choose keys that collide.
+ */
+#ifndef SOMA_HASH_HASH_H
+#define SOMA_HASH_HASH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/attr.h"
+
+struct soma__mix {
+    uint64_t salt;
+    uint64_t first;  /* odd */
+    uint64_t second; /* odd */
+};
+
+ALWAYS_INLINE uint64_t soma__mix_hash(const struct soma__mix *mix, uint64_t key)
+{
+    uint64_t h = (key ^ mix->salt) * mix->first;
+    h ^= h >> 32;
+    return h * mix->second;
+}
+
+/* Sets a mixer up from a seed. Any seed will do; different seeds give different mixers. */
+void soma__mix_init(struct soma__mix *mix, const uint64_t seed[2]);
+
+/* The key with this hash. Not for hot paths: it divides out both factors. */
+uint64_t soma__mix_inverse(const struct soma__mix *mix, uint64_t hash);
+
+/* SipHash-1-3 of len bytes under a 128-bit key. */
+uint64_t soma__siphash13(const uint64_t key[2], const void *data, size_t len);
+
+/* SipHash-2-4, for which its authors published vectors; it shares all code with the above, so that they test both. */
+uint64_t soma__siphash24(const uint64_t key[2], const void *data, size_t len);
+
+/* A seed nobody can guess, as far as the system can give one: getrandom(), else addresses and clocks. */
+void soma__seed_random(uint64_t seed[2]);
+
+#endif

@@ -1,0 +1,682 @@
+/* SPDX-License-Identifier: ISC */
+/* bytes.c - the byte map.
+ *
+ * An entry is one piece of memory: link, lengths, hash, value, key. It never changes once it is linked: a put on a key
+ * that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody ever
+ * sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key has
+ * one place whatever the hash does.
+ *
+ * Takes effect
+ *   lookups   found: at the read of the entry's link, not frozen; at the freezing, if it was frozen by a replacement,
+ *             which is then looked at in the same way. Absent: as in u64.c.
+ *   updates   at the swap of a link (ORDER-3).
+ * Progress    As in u64.c.
+ */
+#include <string.h>
+
+#include <soma/map.h>
+
+#include "map/core.h"
+#include "map/map_internal.h"
+#include "mem/mem.h"
+
+struct byte_entry {
+    struct soma__node node; /* node.second: value length above, key length below */
+    unsigned char data[];   /* value, then key */
+};
+
+struct key {
+    const void *data;
+    size_t len;
+    uint64_t hash;
+};
+
+/* order BYTES-1 relaxed | ordered by ORDER-1: written before the entry was linked, constant since | pairs: BYTES-1 */
+ALWAYS_INLINE uint64_t lengths(const struct soma__node *node)
+{
+    return atom_load_rlx(&node->second);
+}
+
+ALWAYS_INLINE size_t key_len(const struct soma__node *node)
+{
+    return lengths(node) & UINT32_MAX;
+}
+
+ALWAYS_INLINE size_t value_len(const struct soma__node *node)
+{
+    return lengths(node) >> 32;
+}
+
+ALWAYS_INLINE const unsigned char *entry_data(const struct soma__node *node)
+{
+    return (const unsigned char *)node + offsetof(struct byte_entry, data);
+}
+
+ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
+{
+    return (struct soma_bytes){.data = entry_data(node), .len = value_len(node)};
+}
+
+static uint64_t entry_bytes(const struct soma__node *node)
+{
+    return sizeof(struct byte_entry) + key_len(node) + value_len(node);
+}
+
+/* memcmp() takes no NULL, not even for no bytes. */
+ALWAYS_INLINE int compare_bytes(const void *a, const void *b, size_t len)
+{
+    return len ? memcmp(a, b, len) : 0;
+}
+
+ALWAYS_INLINE bool same_bytes(struct soma_bytes a, struct soma_bytes b)
+{
+    return a.len == b.len && compare_bytes(a.data, b.data, a.len) == 0;
+}
+
+/* How an entry with the key's hash stands to the key: before it (< 0), its own (0), or after it. */
+ALWAYS_INLINE int compare_key(const struct soma__node *node, const struct key *key)
+{
+    const size_t len = key_len(node);
+    if (len != key->len)
+        return len < key->len ? -1 : 1;
+    return compare_bytes(entry_data(node) + value_len(node), key->data, len);
+}
+
+ALWAYS_INLINE bool before_key(const struct soma__node *node, uint64_t hash, const void *key)
+{
+    return node->hash < hash || (node->hash == hash && compare_key(node, key) < 0);
+}
+
+static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
+{
+    (void)b;
+    const struct core *core = core_of_owner(owner);
+    struct soma__node *node = (struct soma__node *)(uintptr_t)a;
+    if (core->value_retire.bytes)
+        core->value_retire.bytes(entry_data(node), value_len(node), core->ctx);
+    soma__mem_free(node, entry_bytes(node));
+}
+
+ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_t len)
+{
+    return (struct key){
+        .data = data, .len = len, .hash = soma__siphash13(core->hash.sip.key, data, len) & core->hash.sip.mask};
+}
+
+/* ---- Arguments ---- */
+
+ALWAYS_INLINE bool bytes_ok(const void *data, size_t len)
+{
+    return (data || len == 0) && len <= SOMA_LEN_MAX;
+}
+
+static bool many_ok(const struct soma_bytes *bytes, size_t n)
+{
+    if (n > CORE_MANY_MAX || (!bytes && n > 0))
+        return false;
+    for (size_t i = 0; i < n; i++) {
+        if (!bytes_ok(bytes[i].data, bytes[i].len))
+            return false;
+    }
+    return true;
+}
+
+/* ---- Lookup ---- */
+
+/* The entry of a key, from an edge on, or NULL. As find_from() in u64.c. */
+ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, uint64_t edge, const struct key *key)
+{
+    for (;;) {
+        if (UNLIKELY(edge & EDGE_BUCKET)) {
+            if (LIKELY(soma__dir_edge_ends(dir, edge, key->hash)))
+                return NULL;
+            edge = soma__edge_read(soma__edge_bucket(edge));
+            continue;
+        }
+        const struct soma__node *node = soma__edge_node(edge);
+        if (node->hash > key->hash)
+            return NULL;
+        edge = soma__edge_read(&node->edge);
+        if (node->hash < key->hash)
+            continue;
+        const int order = compare_key(node, key);
+        if (order > 0)
+            return NULL;
+        if (order < 0)
+            continue;
+        if (LIKELY((edge & EDGE_FROZEN) == 0))
+            return node;
+        if ((edge & EDGE_REPLACED) == 0)
+            return NULL;
+    }
+}
+
+ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key)
+{
+    return find_from(&core->dir, soma__dir_start(&core->dir, key->hash), key);
+}
+
+enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
+                                   size_t *len)
+{
+    if (UNLIKELY(!map || !bytes_ok(key, key_len) || (!buf && cap > 0))) {
+        MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    const struct key wanted = hashed(&map->core, key, key_len);
+    struct soma__reader *self = soma__section_enter();
+    const struct soma__node *node = find(&map->core, &wanted);
+    if (node) {
+        const struct soma_bytes value = entry_value(node);
+        const size_t copied = value.len < cap ? value.len : cap;
+        if (copied > 0)
+            memcpy(buf, value.data, copied);
+        if (len)
+            *len = value.len;
+    }
+    soma__section_exit(self);
+    return node ? SOMA_OK : SOMA_ABSENT;
+}
+
+enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t key_len, struct soma_bytes *value)
+{
+    if (UNLIKELY(!map || !bytes_ok(key, key_len))) {
+        MISUSE("map or key is NULL, or key_len is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    const struct key wanted = hashed(&map->core, key, key_len);
+    struct soma__reader *self = soma__section_enter();
+    const struct soma__node *node = find(&map->core, &wanted);
+    if (node && value)
+        *value = entry_value(node);
+    soma__section_exit(self);
+    return node ? SOMA_OK : SOMA_ABSENT;
+}
+
+/* As get_flight() in u64.c. */
+static size_t get_flight(const struct core *core, const struct soma_bytes *keys, size_t n, struct soma_bytes *values,
+                         bool *found)
+{
+    struct key wanted[CORE_FLIGHT];
+    uint64_t edges[CORE_FLIGHT];
+    size_t hits = 0;
+    for (size_t i = 0; i < n; i++) {
+        wanted[i] = hashed(core, keys[i].data, keys[i].len);
+        PREFETCH(soma__dir_bucket_hint(&core->dir, wanted[i].hash));
+    }
+    for (size_t i = 0; i < n; i++) {
+        edges[i] = soma__dir_start(&core->dir, wanted[i].hash);
+        PREFETCH(soma__edge_node(edges[i]));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const struct soma__node *node = find_from(&core->dir, edges[i], &wanted[i]);
+        if (values)
+            values[i] = node ? entry_value(node) : (struct soma_bytes){.data = NULL, .len = 0};
+        if (found)
+            found[i] = node != NULL;
+        hits += node != NULL;
+    }
+    return hits;
+}
+
+size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, size_t n, struct soma_bytes *values,
+                         bool *found)
+{
+    if (UNLIKELY(!map || !many_ok(keys, n))) {
+        MISUSE("map or a key is NULL, or a length is absurd");
+        return 0;
+    }
+    size_t hits = 0;
+    for (size_t done = 0; done < n;) {
+        struct soma__reader *self = soma__section_enter();
+        const size_t end = n - done < CORE_SECTION ? n : done + CORE_SECTION;
+        while (done < end) {
+            const size_t flight = end - done < CORE_FLIGHT ? end - done : CORE_FLIGHT;
+            hits += get_flight(&map->core, keys + done, flight, values ? values + done : NULL,
+                               found ? found + done : NULL);
+            done += flight;
+        }
+        soma__section_exit(self);
+    }
+    return hits;
+}
+
+/* ---- Update ---- */
+
+/* What an update wants, given what is there. */
+struct verdict {
+    enum { LEAVE, STORE, REMOVE } what;
+    enum soma_status answer; /* if LEAVE */
+    struct soma_bytes value; /* if STORE */
+};
+
+/* What a caller asked for. `word` is where fetch_add keeps its sum. */
+struct order {
+    struct soma_bytes value;
+    struct soma_bytes expected;
+    uint64_t delta;
+    soma_map_update_fn fn;
+    void *ctx;
+};
+
+struct update {
+    struct core *core;
+    struct soma__reader *self;
+    struct key key;
+    const struct order *order;
+    uint64_t sum;             /* fetch_add's new value */
+    struct soma__node *fresh; /* made for this update, not linked */
+};
+
+/* `present` is NULL if the key is absent. */
+typedef struct verdict (*decide_fn)(struct update *update, const struct soma_bytes *present);
+
+static void drop_fresh(struct update *update)
+{
+    if (update->fresh)
+        soma__mem_free(update->fresh, entry_bytes(update->fresh));
+    update->fresh = NULL;
+}
+
+/* Makes the entry that is to be linked; from an earlier attempt it is kept if only its value has to change. */
+static bool make_fresh(struct update *update, struct soma_bytes value)
+{
+    const struct key *key = &update->key;
+    if (update->fresh && value_len(update->fresh) != value.len)
+        drop_fresh(update);
+    if (!update->fresh) {
+        update->fresh = soma__mem_alloc(sizeof(struct byte_entry) + key->len + value.len);
+        if (!update->fresh)
+            return false;
+        update->fresh->hash = key->hash;
+        atom_store_rlx(&update->fresh->second, (uint64_t)value.len << 32 | key->len); /* BYTES-1 */
+    }
+    unsigned char *data = ((struct byte_entry *)update->fresh)->data;
+    if (value.len > 0)
+        memcpy(data, value.data, value.len);
+    if (key->len > 0)
+        memcpy(data + value.len, key->data, key->len);
+    return true;
+}
+
+static enum soma_status insert(struct update *update, struct soma__place *place, struct soma_bytes value)
+{
+    if (!make_fresh(update, value))
+        return SOMA_E_NOMEM;
+    soma__edge_init(&update->fresh->edge, place->word);
+    if (!soma__edge_swap(place->prev, &place->word, soma__edge_to_node(update->fresh)))
+        return CORE_AGAIN;
+    update->fresh = NULL;
+    core_counted(update->core, update->self, 1);
+    return SOMA_INSERTED;
+}
+
+/* As take_out() in u64.c. */
+static void take_out(struct update *update, struct soma__place *place, uint64_t edge)
+{
+    const struct soma__dir *dir = &update->core->dir;
+    if (LIKELY(soma__order_unlink(&dir->list, update->self, place->prev, &place->word, edge) == SOMA_OK))
+        return;
+    place->prev = soma__dir_bucket(&update->core->dir, update->self, update->key.hash);
+    (void)soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, place);
+}
+
+static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
+                              struct soma_bytes value)
+{
+    if (!make_fresh(update, value))
+        return SOMA_E_NOMEM;
+    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
+    if (room != SOMA_OK)
+        return room;
+    soma__edge_init(&update->fresh->edge, edge);
+    const uint64_t replaced = soma__edge_to_node(update->fresh) | EDGE_FROZEN | EDGE_REPLACED;
+    if (!soma__edge_swap(&node->edge, &edge, replaced))
+        return CORE_AGAIN;
+    update->fresh = NULL;
+    take_out(update, place, replaced);
+    return SOMA_REPLACED;
+}
+
+static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
+                                     uint64_t edge)
+{
+    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
+    if (room != SOMA_OK)
+        return room;
+    if (!soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN))
+        return CORE_AGAIN;
+    take_out(update, place, edge | EDGE_FROZEN);
+    core_counted(update->core, update->self, (uint64_t)-1);
+    return SOMA_REMOVED;
+}
+
+/* One attempt: find the key, ask what to do, do it if nothing has changed since. *old is what was there. */
+static enum soma_status attempt(struct update *update, decide_fn decide, struct soma_bytes *old)
+{
+    struct soma__dir *dir = &update->core->dir;
+    struct soma__place place;
+    place.prev = soma__dir_bucket(dir, update->self, update->key.hash);
+    const enum soma_status walked =
+        soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, &place);
+    if (UNLIKELY(walked != SOMA_OK))
+        return walked < 0 ? walked : CORE_AGAIN;
+    struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
+    if (!node || node->hash != update->key.hash || compare_key(node, &update->key) != 0) {
+        const struct verdict verdict = decide(update, NULL);
+        if (verdict.what == STORE)
+            return insert(update, &place, verdict.value);
+        return verdict.what == REMOVE ? SOMA_ABSENT : verdict.answer;
+    }
+    const uint64_t edge = soma__edge_read(&node->edge);
+    if (UNLIKELY(edge & EDGE_FROZEN))
+        return CORE_AGAIN;
+    *old = entry_value(node);
+    const struct verdict verdict = decide(update, old);
+    if (verdict.what == STORE)
+        return store(update, &place, node, edge, verdict.value);
+    if (verdict.what == REMOVE)
+        return remove_entry(update, &place, node, edge);
+    return verdict.answer;
+}
+
+static enum soma_status attempts(struct core *core, struct soma__reader *self, const struct key *key, decide_fn decide,
+                                 const struct order *order, struct soma_bytes *old)
+{
+    struct update update = {.core = core, .self = self, .key = *key, .order = order};
+    enum soma_status status;
+    do {
+        status = attempt(&update, decide, old);
+    } while (UNLIKELY(status == CORE_AGAIN));
+    drop_fresh(&update);
+    return status;
+}
+
+/* A whole update. `old` is borrowed, so of use only in a section of the caller's own; *word is its first 8 bytes, for
+ * fetch_add, which has to read them before its own section ends. */
+static enum soma_status update_map(soma_map *map, const void *key, size_t len, decide_fn decide,
+                                   const struct order *order, struct soma_bytes *old, uint64_t *word)
+{
+    if (UNLIKELY(!map || !bytes_ok(key, len) || !bytes_ok(order->value.data, order->value.len) ||
+                 !bytes_ok(order->expected.data, order->expected.len))) {
+        MISUSE("map, key or a value is NULL, or a length is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    const struct key wanted = hashed(&map->core, key, len);
+    unsigned tries = 0;
+    enum soma_status status;
+    do {
+        struct soma_bytes found = {.data = NULL, .len = 0};
+        struct soma__reader *self = soma__section_enter();
+        status = attempts(&map->core, self, &wanted, decide, order, &found);
+        if (word && status == SOMA_REPLACED)
+            memcpy(word, found.data, sizeof *word);
+        core_exit(&map->core, self);
+        if (old && status >= 0 && found.data)
+            *old = found;
+    } while (UNLIKELY(status < 0) && core_retry(&map->core, status, &tries));
+    return status;
+}
+
+/* ---- The calls, each as what it decides ---- */
+
+static struct verdict decide_put(struct update *update, const struct soma_bytes *present)
+{
+    (void)present;
+    return (struct verdict){.what = STORE, .value = update->order->value};
+}
+
+enum soma_status soma_map_put(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
+                              struct soma_bytes *old)
+{
+    const struct order order = {.value = {value, value_len}};
+    return update_map(map, key, key_len, decide_put, &order, old, NULL);
+}
+
+static struct verdict decide_put_new(struct update *update, const struct soma_bytes *present)
+{
+    return present ? (struct verdict){.what = LEAVE, .answer = SOMA_EXISTS}
+                   : (struct verdict){.what = STORE, .value = update->order->value};
+}
+
+enum soma_status soma_map_put_new(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
+                                  struct soma_bytes *present)
+{
+    const struct order order = {.value = {value, value_len}};
+    return update_map(map, key, key_len, decide_put_new, &order, present, NULL);
+}
+
+static struct verdict decide_replace(struct update *update, const struct soma_bytes *present)
+{
+    return present ? (struct verdict){.what = STORE, .value = update->order->value}
+                   : (struct verdict){.what = LEAVE, .answer = SOMA_ABSENT};
+}
+
+enum soma_status soma_map_replace(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
+                                  struct soma_bytes *old)
+{
+    const struct order order = {.value = {value, value_len}};
+    return update_map(map, key, key_len, decide_replace, &order, old, NULL);
+}
+
+static struct verdict decide_cas(struct update *update, const struct soma_bytes *present)
+{
+    if (!present)
+        return (struct verdict){.what = LEAVE, .answer = SOMA_ABSENT};
+    if (!same_bytes(*present, update->order->expected))
+        return (struct verdict){.what = LEAVE, .answer = SOMA_CHANGED};
+    return (struct verdict){.what = STORE, .value = update->order->value};
+}
+
+enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected,
+                              size_t expected_len, const void *desired, size_t desired_len, struct soma_bytes *actual)
+{
+    const struct order order = {.value = {desired, desired_len}, .expected = {expected, expected_len}};
+    return update_map(map, key, key_len, decide_cas, &order, actual, NULL);
+}
+
+static struct verdict decide_remove(struct update *update, const struct soma_bytes *present)
+{
+    (void)update, (void)present;
+    return (struct verdict){.what = REMOVE};
+}
+
+enum soma_status soma_map_remove(soma_map *map, const void *key, size_t key_len, struct soma_bytes *old)
+{
+    static const struct order order;
+    return update_map(map, key, key_len, decide_remove, &order, old, NULL);
+}
+
+static struct verdict decide_remove_if(struct update *update, const struct soma_bytes *present)
+{
+    if (present && !same_bytes(*present, update->order->expected))
+        return (struct verdict){.what = LEAVE, .answer = SOMA_CHANGED};
+    return (struct verdict){.what = REMOVE};
+}
+
+enum soma_status soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                    size_t expected_len, struct soma_bytes *actual)
+{
+    const struct order order = {.expected = {expected, expected_len}};
+    return update_map(map, key, key_len, decide_remove_if, &order, actual, NULL);
+}
+
+static struct verdict decide_add(struct update *update, const struct soma_bytes *present)
+{
+    update->sum = 0;
+    if (present) {
+        if (present->len != sizeof update->sum)
+            return (struct verdict){.what = LEAVE, .answer = SOMA_E_INVALID};
+        memcpy(&update->sum, present->data, sizeof update->sum);
+    }
+    update->sum += update->order->delta;
+    return (struct verdict){.what = STORE, .value = {&update->sum, sizeof update->sum}};
+}
+
+enum soma_status soma_map_fetch_add(soma_map *map, const void *key, size_t key_len, uint64_t delta, uint64_t *old)
+{
+    const struct order order = {.delta = delta};
+    uint64_t before = 0;
+    const enum soma_status status = update_map(map, key, key_len, decide_add, &order, NULL, &before);
+    if (old && status >= 0)
+        *old = before;
+    return status;
+}
+
+static struct verdict decide_update(struct update *update, const struct soma_bytes *present)
+{
+    struct soma_bytes value = present ? *present : (struct soma_bytes){.data = NULL, .len = 0};
+    const struct order *order = update->order;
+    switch (order->fn(update->key.data, update->key.len, present != NULL, &value, order->ctx)) {
+    case SOMA_OK:
+        if (bytes_ok(value.data, value.len))
+            return (struct verdict){.what = STORE, .value = value};
+        MISUSE("the callback's value is NULL or too long");
+        return (struct verdict){.what = LEAVE, .answer = SOMA_E_INVALID};
+    case SOMA_REMOVED:
+        return (struct verdict){.what = REMOVE};
+    case SOMA_EXISTS:
+        return (struct verdict){.what = LEAVE, .answer = present ? SOMA_EXISTS : SOMA_ABSENT};
+    default:
+        MISUSE("the callback answered neither OK, REMOVED nor EXISTS");
+        return (struct verdict){.what = LEAVE, .answer = SOMA_E_INVALID};
+    }
+}
+
+enum soma_status soma_map_update(soma_map *map, const void *key, size_t key_len, soma_map_update_fn fn, void *ctx)
+{
+    if (UNLIKELY(!fn)) {
+        MISUSE("fn is NULL");
+        return SOMA_E_INVALID;
+    }
+    const struct order order = {.fn = fn, .ctx = ctx};
+    return update_map(map, key, key_len, decide_update, &order, NULL, NULL);
+}
+
+/* ---- Many puts ---- */
+
+/* Stores one flight's worth of pairs; *done goes up with each. */
+static enum soma_status put_flight(struct core *core, struct soma__reader *self, const struct soma_bytes *keys,
+                                   const struct soma_bytes *values, size_t flight, size_t *done)
+{
+    struct key wanted[CORE_FLIGHT];
+    for (size_t i = 0; i < flight; i++) {
+        wanted[i] = hashed(core, keys[i].data, keys[i].len);
+        PREFETCH(soma__dir_bucket_hint(&core->dir, wanted[i].hash));
+    }
+    for (size_t i = 0; i < flight; i++)
+        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, wanted[i].hash)));
+    for (size_t i = 0; i < flight; i++) {
+        const struct order order = {.value = values[i]};
+        struct soma_bytes old;
+        const enum soma_status status = attempts(core, self, &wanted[i], decide_put, &order, &old);
+        if (status < 0)
+            return status;
+        ++*done;
+    }
+    return SOMA_OK;
+}
+
+enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys, const struct soma_bytes *values,
+                                   size_t n, size_t *done)
+{
+    if (UNLIKELY(!map || !many_ok(keys, n) || !many_ok(values, n))) {
+        MISUSE("map, a key or a value is NULL, or a length is absurd");
+        return SOMA_E_INVALID;
+    }
+    enum soma_status status = SOMA_OK;
+    size_t stored = 0;
+    unsigned tries = 0;
+    while (stored < n && status >= 0) {
+        const size_t before = stored;
+        struct soma__reader *self = soma__section_enter();
+        status = put_flight(&map->core, self, keys + stored, values + stored,
+                            n - stored < CORE_FLIGHT ? n - stored : CORE_FLIGHT, &stored);
+        core_exit(&map->core, self);
+        tries = stored > before ? 0 : tries;
+        if (status < 0 && core_retry(&map->core, status, &tries))
+            status = SOMA_OK;
+    }
+    if (done)
+        *done = stored;
+    return status;
+}
+
+/* ---- Birth and death, size ---- */
+
+/* struct_size 0 stands for the first release's fields, which are all there are. */
+static bool options_known(const struct soma_map_options *options)
+{
+    return options->struct_size == 0 || options->struct_size == sizeof *options;
+}
+
+enum soma_status soma_map_new(const struct soma_map_options *options, soma_map **out)
+{
+    static const struct soma_map_options defaults;
+    const struct soma_map_options *given = options ? options : &defaults;
+    if (!out || !options_known(given)) {
+        MISUSE("out is NULL, or options.struct_size is of no known release");
+        return SOMA_E_INVALID;
+    }
+    const struct core_options common = {.reserve = given->reserve,
+                                        .flags = given->flags,
+                                        .deferred_bytes_max = given->deferred_bytes_max,
+                                        .stall_ns = given->stall_ns,
+                                        .stall = given->stall,
+                                        .ctx = given->ctx};
+    struct core *core;
+    const enum soma_status status = core_new(&common, release, entry_bytes, &core);
+    if (status != SOMA_OK)
+        return status;
+    core->hash.sip.key[0] = given->seed[0];
+    core->hash.sip.key[1] = given->seed[1];
+    core->hash.sip.mask = UINT64_MAX;
+    if (given->seed[0] == 0 && given->seed[1] == 0)
+        soma__seed_random(core->hash.sip.key);
+    core->value_retire.bytes = given->value_retire;
+    *out = (soma_map *)core;
+    return SOMA_OK;
+}
+
+void soma_map_free(soma_map *map)
+{
+    if (map)
+        core_free(&map->core);
+}
+
+void soma__map_hash_mask(soma_map *map, uint64_t mask)
+{
+    map->core.hash.sip.mask = mask;
+}
+
+enum soma_status soma_map_clear(soma_map *map)
+{
+    if (UNLIKELY(!map)) {
+        MISUSE("map is NULL");
+        return SOMA_E_INVALID;
+    }
+    return core_clear(&map->core);
+}
+
+uint64_t soma_map_count_approx(const soma_map *map)
+{
+    return map ? core_count(&map->core) : 0;
+}
+
+enum soma_status soma_map_reserve(soma_map *map, uint64_t n)
+{
+    if (UNLIKELY(!map)) {
+        MISUSE("map is NULL");
+        return SOMA_E_INVALID;
+    }
+    return core_reserve(&map->core, n);
+}
+
+enum soma_status soma_map_shrink(soma_map *map)
+{
+    if (UNLIKELY(!map)) {
+        MISUSE("map is NULL");
+        return SOMA_E_INVALID;
+    }
+    return core_shrink(&map->core);
+}

@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: ISC */
+/* core.c - maps without their keys: birth and death, counting, clearing, what to do at the cap. */
+#include "map/core.h"
+
+#include "mem/mem.h"
+
+/* ---- Birth and death ---- */
+
+static void core_gone(struct soma__owner *owner)
+{
+    soma__dir_free_page(&core_of_owner(owner)->dir);
+}
+
+static enum soma_status flags_check(unsigned flags)
+{
+    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_WAIT_AT_LIMIT)) {
+        MISUSE("options.flags has an unknown bit");
+        return SOMA_E_INVALID;
+    }
+    return flags & SOMA_DIGEST ? SOMA_E_UNSUPPORTED : SOMA_OK;
+}
+
+enum soma_status core_new(const struct core_options *options, core_release_fn release,
+                          uint64_t (*node_bytes)(const struct soma__node *node), struct core **out)
+{
+    const enum soma_status known = flags_check(options->flags);
+    if (known != SOMA_OK)
+        return known;
+    struct soma__dir *dir = soma__dir_new();
+    if (!dir)
+        return SOMA_E_NOMEM;
+    struct core *core = (struct core *)(void *)dir;
+    soma__dir_init(dir, (struct soma__list){.owner = &core->owner, .node_bytes = node_bytes});
+    soma__owner_init(&core->owner, options->deferred_bytes_max ? options->deferred_bytes_max
+                                                                : SOMA_DEFERRED_BYTES_DEFAULT);
+    core->owner.release = release;
+    core->owner.gone = core_gone;
+    core->flags = options->flags;
+    core->stall = options->stall;
+    core->stall_ns = options->stall_ns ? options->stall_ns : SOMA_STALL_NS_DEFAULT;
+    core->ctx = options->ctx;
+    if (options->reserve > 0 && soma__dir_reserve(dir, options->reserve) != SOMA_OK) {
+        core_free(core);
+        return SOMA_E_NOMEM;
+    }
+    *out = core;
+    return SOMA_OK;
+}
+
+/* Entries that are frozen but still linked are nobody's yet (O4), so what is linked is all to be released. */
+void core_free(struct core *core)
+{
+    uint64_t edge = soma__edge_read(soma__dir_bucket_at(&core->dir, 0));
+    while (soma__edge_onward(edge) != EDGE_END) {
+        if (edge & EDGE_BUCKET) {
+            edge = soma__edge_read(soma__edge_bucket(edge));
+            continue;
+        }
+        struct soma__node *node = soma__edge_node(edge);
+        edge = soma__edge_read(&node->edge);
+        core->owner.release(&core->owner, (uintptr_t)node, 0);
+    }
+    soma__dir_free_buckets(&core->dir);
+    soma__owner_drop(&core->owner);
+}
+
+/* ---- Counting ---- */
+
+uint64_t core_count(const struct core *core)
+{
+    uint64_t count = 0;
+    for (int i = 0; i < CORE_STRIPES; i++)
+        count += atom_load_rlx(&core->stripes[i].count); /* CORE-1 */
+    /* Read one after the other, so a removal may be seen without its insertion. */
+    return (int64_t)count > 0 ? count : 0;
+}
+
+void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
+{
+    const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
+    if (small || changes % CORE_FIT_PERIOD == 0)
+        soma__dir_fit(&core->dir, core_count(core));
+    soma__dir_help(&core->dir, self);
+}
+
+/* ---- Reclamation ---- */
+
+/* order CORE-2 relaxed | value only: two threads may race to report, the swap lets one | pairs: CORE-2 */
+static bool stall_is_new(struct core *core, uint64_t grace)
+{
+    uint64_t told = atom_load_rlx(&core->stall_told); /* CORE-2 */
+    return told < grace && atom_cas_rlx(&core->stall_told, &told, grace); /* CORE-2 */
+}
+
+static void report_stall(struct core *core)
+{
+    if (!core->stall)
+        return;
+    const struct soma__stall seen = soma__grace_stall();
+    if (seen.waited_ns < core->stall_ns || !stall_is_new(core, seen.grace))
+        return;
+    const struct soma_stall stall = {.waited_ns = seen.waited_ns,
+                                     .deferred_bytes = soma__owner_deferred(&core->owner),
+                                     .reader_thread = seen.thread};
+    core->stall(&stall, core->ctx);
+}
+
+void core_left(struct core *core, struct soma__reader *self)
+{
+    soma__section_left(self);
+    report_stall(core);
+}
+
+/* Tries at the cap. Each lets some chunks go if their readers have left; if eight in a row do not help, some reader is
+ * in the way, and the caller is told. */
+#define LIMIT_TRIES 8
+
+bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
+{
+    if (LIKELY(status != SOMA_E_LIMIT))
+        return false;
+    report_stall(core);
+    const bool wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
+    if (!wait && ++*tries > LIMIT_TRIES)
+        return false;
+    return soma__retire_relieve(&core->owner, wait);
+}
+
+/* ---- Clearing ---- */
+
+/* Entries removed, and sentinels passed, in one section. */
+#define CLEAR_ENTRIES 64
+#define CLEAR_HOPS 1024
+
+/* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_CHANGED: the
+ * place's predecessor has changed. */
+static enum soma_status clear_entry(struct core *core, struct soma__reader *self, struct soma__place *place)
+{
+    const struct soma__list *list = &core->dir.list;
+    struct soma__node *node = soma__edge_node(place->word);
+    uint64_t edge = soma__edge_read(&node->edge);
+    while ((edge & EDGE_FROZEN) == 0) {
+        const enum soma_status room = soma__retire_prepare(self, list->owner, list->node_bytes(node));
+        if (room != SOMA_OK)
+            return room;
+        if (soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN)) {
+            edge |= EDGE_FROZEN;
+            core_counted(core, self, (uint64_t)-1);
+        }
+    }
+    return soma__order_unlink(list, self, place->prev, &place->word, edge);
+}
+
+/* Clears on from the bucket of *position until the section is long enough. SOMA_END: the list is clear. */
+static enum soma_status clear_some(struct core *core, struct soma__reader *self, uint64_t *position)
+{
+    struct soma__place place;
+    place.prev = soma__dir_bucket(&core->dir, self, *position);
+    place.word = soma__edge_read(place.prev);
+    for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && hops < CLEAR_HOPS;) {
+        if (place.word & EDGE_FROZEN)
+            return SOMA_OK;
+        if (place.word == EDGE_END)
+            return SOMA_END;
+        if (place.word & EDGE_BUCKET) {
+            const uint64_t index = soma__dir_bucket_index(&core->dir, soma__edge_bucket(place.word));
+            *position = soma__bucket_position(index);
+            hops++;
+            if (!soma__order_step_bucket(&place))
+                return SOMA_OK;
+            continue;
+        }
+        const enum soma_status status = clear_entry(core, self, &place);
+        if (status < 0)
+            return status;
+        entries++;
+    }
+    return SOMA_OK;
+}
+
+enum soma_status core_clear(struct core *core)
+{
+    uint64_t position = 0;
+    unsigned tries = 0;
+    for (;;) {
+        struct soma__reader *self = soma__section_enter();
+        const enum soma_status status = clear_some(core, self, &position);
+        core_exit(core, self);
+        if (status == SOMA_END)
+            return SOMA_OK;
+        if (status == SOMA_OK)
+            tries = 0;
+        else if (!core_retry(core, status, &tries))
+            return status;
+    }
+}
+
+/* ---- Size ---- */
+
+enum soma_status core_reserve(struct core *core, uint64_t n)
+{
+    if (n == 0) {
+        MISUSE("n is 0");
+        return SOMA_E_INVALID;
+    }
+    struct soma__reader *self = soma__section_enter();
+    const enum soma_status status = soma__dir_reserve(&core->dir, n);
+    core_exit(core, self);
+    return status;
+}
+
+/* At most one entry a bucket afterwards, which is where growth would start. */
+#define SHRINK_NOW_QUARTERS 4
+/* Readers that are passing by let a grace period end within a few polls; one that stays does not. */
+#define SHRINK_IDLE_POLLS 64
+
+enum soma_status core_shrink(struct core *core)
+{
+    soma__dir_unreserve(&core->dir);
+    for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
+        struct soma__reader *self = soma__section_enter();
+        const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
+        const bool moved = soma__dir_shrink_step(&core->dir, self);
+        const uint64_t state = soma__dir_state(&core->dir);
+        core_exit(core, self);
+        if (!started && !moved && dir_phase(state) == DIR_STEADY)
+            return SOMA_OK;
+        idle = moved ? 0 : idle + 1;
+        soma__grace_poll(dir_cookie(state));
+    }
+    return SOMA_OK;
+}

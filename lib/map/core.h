@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: ISC */
+/* core.h - what both kinds of map are made of: the header of the map's reservation, counting, reclamation of entries,
+ * and the calls that do not look at keys. */
+#ifndef SOMA_MAP_CORE_H
+#define SOMA_MAP_CORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include <soma/options.h>
+#include <soma/status.h>
+
+#include "base/attr.h"
+#include "base/check.h"
+#include "dir/dir.h"
+#include "hash/hash.h"
+#include "order/order.h"
+#include "rcu/rcu.h"
+
+/* Counters are striped by thread, so that counting does not move one line between cores. A power of two. */
+#define CORE_STRIPES 8
+
+/* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
+#define CORE_FIT_PERIOD 64
+#define CORE_HELP_PERIOD 8
+/* Small tables look each time they help: they grow within a few insertions. */
+#define CORE_SMALL_LOG2 12
+
+/* An array so long is a mistake, and its length in bytes would overflow. */
+#define CORE_MANY_MAX (SIZE_MAX / 64)
+/* Many lookups or puts share a read section, but no section is longer than this. */
+#define CORE_SECTION 1024
+/* So many memory accesses are under way at a time in the calls for many keys. */
+#define CORE_FLIGHT 16
+
+/* The options that both kinds of map share. */
+struct core_options {
+    uint64_t reserve;
+    unsigned flags;
+    uint64_t deferred_bytes_max;
+    uint64_t stall_ns;
+    soma_stall_fn stall;
+    void *ctx;
+};
+
+struct stripe {
+    struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */
+};
+
+/* The header of a map. It outlives the map's buckets by the memory that still waits for readers. */
+struct core {
+    struct soma__dir dir; /* first: the buckets stand at a fixed distance behind it */
+
+    union {
+        struct soma__mix mix;
+        struct {
+            uint64_t key[2];
+            uint64_t mask; /* all ones; tests make hashes collide with less */
+        } sip;
+    } hash ALIGNED(64); /* constant */
+
+    union {
+        void (*word)(uint64_t value, void *ctx);
+        void (*bytes)(const void *value, size_t len, void *ctx);
+    } value_retire; /* constant; either may be NULL */
+
+    struct soma__owner owner ALIGNED(APART);
+    unsigned flags;
+    uint64_t stall_ns;
+    soma_stall_fn stall;
+    void *ctx;
+    struct atom stall_told; /* the last grace period that was reported */
+
+    struct stripe stripes[CORE_STRIPES];
+};
+
+_Static_assert(sizeof(struct core) <= DIR_HEADER, "the header fits before the buckets");
+
+/* How a kind of map frees an entry for good: retires its value and gives its memory back. */
+typedef void (*core_release_fn)(struct soma__owner *owner, uint64_t a, uint64_t b);
+
+/* Makes a map but for its hash and value_retire, which the caller sets. Statuses as soma_u64_new(). */
+enum soma_status core_new(const struct core_options *options, core_release_fn release,
+                          uint64_t (*node_bytes)(const struct soma__node *node), struct core **out);
+void core_free(struct core *core);
+
+enum soma_status core_clear(struct core *core);
+uint64_t core_count(const struct core *core);
+enum soma_status core_reserve(struct core *core, uint64_t n);
+enum soma_status core_shrink(struct core *core);
+
+ALWAYS_INLINE struct core *core_of_owner(struct soma__owner *owner)
+{
+    return (struct core *)(void *)((char *)owner - offsetof(struct core, owner));
+}
+
+/* Counts one insertion (by = 1) or removal (by = -1), and now and then does a share of growth or shrinking. */
+void core_tend(struct core *core, struct soma__reader *self, uint64_t changes);
+
+/* order CORE-1 relaxed | value only, no data behind it | pairs: CORE-1 */
+ALWAYS_INLINE void core_counted(struct core *core, struct soma__reader *self, uint64_t by)
+{
+    const uint64_t count = atom_add_rlx(&core->stripes[self->index % CORE_STRIPES].count, by) + by;
+    if (UNLIKELY(count % CORE_HELP_PERIOD == 0))
+        core_tend(core, self, count);
+}
+
+/* What an update leaves behind, outside its section: released memory, a stall reported. */
+void core_left(struct core *core, struct soma__reader *self);
+
+ALWAYS_INLINE void core_exit(struct core *core, struct soma__reader *self)
+{
+    if (UNLIKELY(soma__section_close(self)))
+        core_left(core, self);
+}
+
+/* What an attempt at an update answers when another update got in the way. Never leaves the map. */
+#define CORE_AGAIN ((enum soma_status)100)
+
+/* After an update that failed for want of memory or at the cap, outside its section: whether to try again. `tries`
+ * counts, and starts at 0. */
+bool core_retry(struct core *core, enum soma_status status, unsigned *tries);
+
+#endif

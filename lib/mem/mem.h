@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: ISC */
+/* mem.h - where memory comes from. Small objects: malloc, which is jemalloc's where the build has it. Tables: one
+ * reserved range of addresses a map, whose pages are committed as it grows and given back as it shrinks. */
+#ifndef SOMA_MEM_MEM_H
+#define SOMA_MEM_MEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* 16-byte aligned, or NULL. `soma__mem_free` is told the size again. */
+void *soma__mem_alloc(size_t size);
+void soma__mem_free(void *memory, size_t size);
+
+/* Reserves addresses without memory, page-aligned; NULL if there is no room. */
+void *soma__range_reserve(size_t size);
+
+/* Makes [from, to) readable and writable, zero where it was not committed before; bounds round outwards to pages. */
+bool soma__range_commit(char *from, char *to);
+
+/* The page boundary at or after, and at or before, an address. */
+char *soma__page_up(char *address);
+char *soma__page_down(char *address);
+
+/* Gives the memory of the pages from one boundary to another back; they read as zero afterwards. */
+void soma__range_release(char *from, char *to);
+
+/* Ends a reservation, or a page-aligned part of one. */
+void soma__range_free(void *range, size_t size);
+
+/* The machine's memory in bytes. */
+uint64_t soma__mem_physical(void);
+
+#endif

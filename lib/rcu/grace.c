@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: ISC */
+/* grace.c - grace periods, polled.
+ *
+ * Source      The idea is the Linux kernel's dynticks sampling: snapshot a counter of each thread, and come back to see
+ *             whether it has moved. The asymmetric barrier is membarrier(2), as liburcu uses it.
+ * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex and
+ *             a thread to wait in; a map operation may have neither. docs/decisions/0002-polled-grace-periods.md.
+ * Shape       started, completed: numbers of grace periods. A grace period is pending while they differ.
+ * Start       With the claim held: started goes up by one; a barrier makes all threads' sections visible and all
+ *             unlinking visible to later sections; each thread's `passed` is noted if it is inside a section.
+ * End         When every noted thread has been seen outside, or with another `passed`. Then completed = started.
+ * Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that grace period starts later, so
+ *             every section that could have found the thing is sampled inside, or is over.
+ *             G2. `passed` goes up while the thread is still inside for liburcu, after its last read. So a thread that
+ *             is seen outside has also published its last `passed`, and a changed `passed` means that the section that
+ *             was sampled has read its last.
+ *             G3. completed never passes started, and started is at most one ahead.
+ * Takes effect  A grace period is over at GRACE-3.
+ * Progress    A poll is one bounded scan, and whoever finds another thread polling goes away. Grace periods as such
+ *             depend on readers leaving, and on the claim's holder being scheduled.
+ * Not here    Chunks (retire.c), records (reader.c).
+ */
+#include <linux/membarrier.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <soma/rcu.h>
+
+#include "base/check.h"
+#include "rcu/private.h"
+
+static struct {
+    struct atom claim ALIGNED(APART);
+    struct atom started ALIGNED(APART);
+    struct atom completed;
+    struct atom start_ns; /* when the pending grace period started */
+    struct atom blocker;  /* a thread that it waits for */
+} grace;
+
+bool soma__claim_try(void)
+{
+    /* order GRACE-1 acquire | guarded by: claim | pairs: GRACE-2
+     * weaker: the state behind the claim is seen half-written. */
+    uint64_t unclaimed = 0;
+    return atom_load_rlx(&grace.claim) == 0 && atom_cas_acqrel(&grace.claim, &unclaimed, 1);
+}
+
+void soma__claim_drop(void)
+{
+    /* order GRACE-2 release | guards: the pollers' state | pairs: GRACE-1 */
+    atom_store_rel(&grace.claim, 0);
+}
+
+/* order GRACE-3 release | guards: the readers' last accesses, seen through RCU-2 | pairs: GRACE-4
+ * weaker: memory is freed before its last reader's accesses. */
+static void complete(uint64_t number)
+{
+    atom_store_rel(&grace.completed, number);
+}
+
+/* order GRACE-4 acquire | guarded by: completed | pairs: GRACE-3 */
+bool soma__grace_passed(uint64_t cookie)
+{
+    return atom_load_acq(&grace.completed) >= cookie;
+}
+
+/* order GRACE-5 seq_cst | guards: the unlinking before it (store, then load) | pairs: GRACE-6
+ * weaker: the load is served before the unlinking is visible, and a grace period that started in between counts.
+ * The unlinking was a locked read-modify-write, so on every supported machine nothing but the order of two
+ * sequentially consistent accesses is needed. */
+uint64_t soma__grace_cookie(void)
+{
+    return atom_load_seq(&grace.started) + 1;
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A full barrier on every running thread of the process, so that readers need none. Where the kernel has no membarrier,
+ * liburcu's readers execute a barrier themselves, and one here is enough. */
+static void everybody_barrier(void)
+{
+    if (urcu_bp_has_sys_membarrier)
+        syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
+    else
+        cmm_smp_mb();
+}
+
+/* liburcu writes the word with plain volatile stores, which the sanitizer cannot pair with anything; the ordering that
+ * counts is on `passed`. */
+__attribute__((no_sanitize("thread"))) static bool section_open(const struct soma__reader *reader)
+{
+    /* order RCU-8 acquire | guarded by: section | pairs: RCU-7 */
+    const uint64_t section = atom_load_acq(&reader->section);
+    if (section == 0)
+        return false;
+    return (*(const volatile unsigned long *)(uintptr_t)section & URCU_BP_GP_CTR_NEST_MASK) != 0;
+}
+
+/* order RCU-2 acquire | guarded by: passed | pairs: RCU-1 */
+static uint64_t sections_passed(const struct soma__reader *reader)
+{
+    return atom_load_acq(&reader->passed);
+}
+
+/* G2: the count is read after the word, so that a thread seen outside has its last section's count seen too. */
+static bool reader_done(struct soma__reader *reader)
+{
+    if (!reader->pending)
+        return true;
+    const bool inside = section_open(reader);
+    const bool moved = sections_passed(reader) != reader->snapshot;
+    reader->pending = inside && !moved;
+    return !reader->pending;
+}
+
+/* Whether every sampled reader has left; remembers one that has not. */
+static bool all_done(void)
+{
+    if (soma__spare_inside() != 0) {
+        atom_store_rlx(&grace.blocker, 0); /* order GRACE-7 relaxed | a hint for people | pairs: GRACE-7 */
+        return false;
+    }
+    for (struct soma__reader *r = soma__readers(); r; r = r->next) {
+        if (!reader_done(r)) {
+            atom_store_rlx(&grace.blocker, atom_load_rlx(&r->thread)); /* GRACE-7 */
+            return false;
+        }
+    }
+    return true;
+}
+
+static void start(void)
+{
+    /* order GRACE-6 seq_cst | guards: the sampling below (store, then load) | pairs: GRACE-5 */
+    atom_store_seq(&grace.started, atom_load_rlx(&grace.started) + 1);
+    everybody_barrier();
+    for (struct soma__reader *r = soma__readers(); r; r = r->next) {
+        r->snapshot = sections_passed(r);
+        r->pending = true;
+    }
+    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
+}
+
+static bool pending(void)
+{
+    return atom_load_rlx(&grace.started) != atom_load_rlx(&grace.completed); /* ordered by GRACE-1 */
+}
+
+static void finish_if_done(void)
+{
+    if (!all_done())
+        return;
+    everybody_barrier(); /* where loads may be delayed past the readers' exit, they are over now */
+    complete(atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
+}
+
+void soma__grace_step(uint64_t cookie)
+{
+    if (pending())
+        finish_if_done();
+    if (!pending() && !soma__grace_passed(cookie)) {
+        start();
+        finish_if_done();
+    }
+}
+
+void soma__grace_poll(uint64_t cookie)
+{
+    if (soma__grace_passed(cookie) || !soma__claim_try())
+        return;
+    soma__grace_step(cookie);
+    soma__claim_drop();
+}
+
+struct soma__stall soma__grace_stall(void)
+{
+    struct soma__stall stall = {.grace = atom_load_rlx(&grace.started)}; /* GRACE-7 */
+    if (!soma__grace_passed(stall.grace)) {
+        const uint64_t since = atom_load_rlx(&grace.start_ns); /* GRACE-7 */
+        const uint64_t now = now_ns();
+        stall.waited_ns = now > since ? now - since : 0;
+        stall.thread = (int64_t)atom_load_rlx(&grace.blocker); /* GRACE-7 */
+    }
+    return stall;
+}
+
+void soma__sleep_ns(long ns)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+}
+
+void soma_synchronize_wait(void)
+{
+    struct soma__reader *self = soma__section_enter();
+    const bool nested = soma__section_depth() > 1;
+    soma__section_exit(self);
+    if (nested) {
+        MISUSE("called inside a read section, where it would wait for itself");
+        return;
+    }
+    const uint64_t cookie = soma__grace_cookie();
+    for (long ns = 1000; !soma__grace_passed(cookie); ns = ns < 1000000 ? ns * 2 : ns) {
+        soma__grace_poll(cookie);
+        if (!soma__grace_passed(cookie))
+            soma__sleep_ns(ns);
+    }
+}

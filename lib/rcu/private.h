@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: ISC */
+/* private.h - what the files of this room share among themselves; not a door. */
+#ifndef SOMA_RCU_PRIVATE_H
+#define SOMA_RCU_PRIVATE_H
+
+#include "rcu/rcu.h"
+
+/* A batch of retired items of one owner. 4 KiB with its items. */
+#define CHUNK_ITEMS 252
+
+struct soma__chunk {
+    struct soma__chunk *next;
+    struct soma__owner *owner; /* NULL: a marker, see soma_barrier_wait() */
+    uint64_t cookie;           /* the grace period that must have passed, from closing on */
+    uint64_t credit;           /* bytes taken from the owner's cap */
+    uint64_t used;             /* of which items have been retired */
+    uint64_t count;
+    struct atom told; /* a marker's: it has come out of the queue */
+    struct {
+        uint64_t a;
+        uint64_t b;
+    } items[];
+};
+
+/* All records, newest first; the list only grows. */
+struct soma__reader *soma__readers(void);
+
+/* One thread at a time moves grace periods and chunks on; who finds the claim taken goes away. */
+bool soma__claim_try(void);
+void soma__claim_drop(void);
+
+/* How many threads without a record are inside a section. */
+uint64_t soma__spare_inside(void);
+
+/* In a forked child: only the calling thread is left to be inside. */
+void soma__spare_reset(void);
+
+/* The step behind soma__grace_poll(), with the claim held. */
+void soma__grace_step(uint64_t cookie);
+
+/* Closes the calling thread's open chunks. Inside a section. */
+void soma__chunks_close(struct soma__reader *self);
+
+/* Closes all open chunks of a thread that is no more. With the claim held, as only in a forked child. */
+void soma__chunks_bury(struct soma__reader *dead);
+
+/* Releases up to `most` chunks whose grace period has passed, after a poll. Outside every section. */
+void soma__chunks_work(struct soma__reader *self, unsigned most);
+
+/* Chunks that one visit releases: one is closed a visit, so two catch up, and the visit stays short. */
+#define WORK_CHUNKS 2
+
+/* Called once, when the library is loaded. */
+void soma__fork_install(void);
+
+void soma__sleep_ns(long ns);
+
+#endif

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: ISC */
+/* rcu.h - safe reclamation: read sections, grace periods that are polled instead of waited for, retired memory.
+ *
+ * The only room that knows liburcu. Read sections are liburcu's, bp flavor: no registration, nesting, thread exit.
+ * liburcu can only wait for a grace period, under a mutex, so no map operation may ask it. Soma polls: each thread's
+ * record counts the outermost sections it has ended (`passed`), and a grace period is over once every thread has been
+ * seen outside any section, or has ended one, since the grace period started. The story is told in grace.c.
+ *
+ * Retired memory goes into chunks: one open chunk a thread and owner (a map is an owner), closed when full, released
+ * when the grace period that started after the closing is over. The story is told in retire.c.
+ */
+#ifndef SOMA_RCU_RCU_H
+#define SOMA_RCU_RCU_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define _LGPL_SOURCE /* the inline read side, which liburcu offers to everybody: each function is below ten lines */
+#define URCU_NO_COMPAT_IDENTIFIERS
+#include <urcu/urcu-bp.h>
+
+#include <soma/status.h>
+
+#include "base/atom.h"
+#include "base/attr.h"
+
+/* ---- Whom retired memory belongs to ---- */
+
+/* Bytes are counted per owner and stay at or below deferred_max. The owner lives until its last chunk is released. */
+struct soma__owner {
+    void (*release)(struct soma__owner *owner, uint64_t a, uint64_t b); /* frees one retired item */
+    void (*gone)(struct soma__owner *owner);                            /* the last reference went */
+    struct atom refs;                                                   /* one for the map, one a chunk */
+    struct atom deferred;                                               /* bytes taken from the cap */
+    uint64_t deferred_max;
+};
+
+void soma__owner_init(struct soma__owner *owner, uint64_t deferred_max);
+void soma__owner_drop(struct soma__owner *owner);
+uint64_t soma__owner_deferred(const struct soma__owner *owner);
+
+/* ---- Threads ---- */
+
+struct soma__chunk;
+
+/* Open chunks are found by owner; a thread that works on more maps than this in turn closes chunks early. */
+#define SOMA__OPEN_CHUNKS 4
+
+/* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
+struct soma__reader {
+    /* Written by the thread, read by pollers. */
+    struct atom passed;     /* outermost sections ended */
+    struct atom busy;       /* odd while the thread runs retired calls */
+    struct atom section;    /* where liburcu keeps the thread's nesting count; 0: no thread */
+    struct atom thread;     /* kernel thread id */
+    struct atom in_use;     /* whether a thread holds this record */
+    struct soma__reader *next; /* constant once the record is listed */
+    uint64_t index;         /* constant: for picking a stripe */
+
+    /* The thread's own. */
+    bool due;                        /* there is work outside the section: see soma__section_left() */
+    struct soma__chunk *prepared;    /* where the next soma__retire() goes */
+    struct soma__chunk **prepared_slot;
+    struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */
+
+    /* The poller's own (whoever holds the claim). */
+    uint64_t snapshot ALIGNED(APART);
+    bool pending;
+} ALIGNED(APART);
+
+extern __thread struct soma__reader *soma__self __attribute__((tls_model("initial-exec")));
+
+/* A thread without memory for a record shares this one: it can read, but not retire. */
+extern struct soma__reader soma__reader_spare;
+
+/* The calling thread's record, set up on its first call; the spare one if that fails. */
+struct soma__reader *soma__reader_join(void);
+
+/* What a section leaves behind: runs due work if the thread is outside every section now. */
+void soma__section_left(struct soma__reader *self);
+
+/* How deep the thread is in sections; it must have entered one before. */
+ALWAYS_INLINE unsigned long soma__section_depth(void)
+{
+    return URCU_TLS(urcu_bp_reader)->ctr & URCU_BP_GP_CTR_NEST_MASK;
+}
+
+ALWAYS_INLINE struct soma__reader *soma__section_enter(void)
+{
+    struct soma__reader *self = soma__self;
+    if (UNLIKELY(!self))
+        self = soma__reader_join();
+    urcu_bp_read_lock();
+    return self;
+}
+
+/* order RCU-1 release | guards: all that the section read | pairs: RCU-2
+ * weaker: memory is freed while the section's last reads are still on their way. */
+ALWAYS_INLINE void soma__section_pass(struct soma__reader *self)
+{
+    atom_store_rel(&self->passed, atom_load_rlx(&self->passed) + 1);
+}
+
+/* Closes the section without doing due work; whether there is some. The count goes up before liburcu's word goes down:
+ * who sees the thread outside must also see its count. */
+ALWAYS_INLINE bool soma__section_close(struct soma__reader *self)
+{
+    if (LIKELY(soma__section_depth() == 1))
+        soma__section_pass(self);
+    urcu_bp_read_unlock();
+    return self->due;
+}
+
+ALWAYS_INLINE void soma__section_exit(struct soma__reader *self)
+{
+    if (UNLIKELY(soma__section_close(self)))
+        soma__section_left(self);
+}
+
+/* ---- Grace periods ---- */
+
+/* What must have passed before memory unlinked by now may be freed. Never 0. */
+uint64_t soma__grace_cookie(void);
+bool soma__grace_passed(uint64_t cookie);
+
+/* Moves grace periods on towards the cookie, without waiting; does nothing if another thread is at it. Any state. */
+void soma__grace_poll(uint64_t cookie);
+
+struct soma__stall {
+    uint64_t grace;     /* the number of the grace period */
+    uint64_t waited_ns; /* 0: none is pending */
+    int64_t thread;     /* a reader that it waits for, or 0 */
+};
+
+/* The pending grace period, as the last poll saw it. */
+struct soma__stall soma__grace_stall(void);
+
+/* Goes up in every forked child: work that a thread had claimed under another number was never finished. */
+uint64_t soma__fork_generation(void);
+
+/* ---- Retiring ---- */
+
+/* Makes room for one item of this many bytes, so that the soma__retire() that follows in the same section cannot
+ * fail. SOMA_E_NOMEM: no memory for a chunk. SOMA_E_LIMIT: the owner's cap is reached. */
+enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__owner *owner, uint64_t bytes);
+
+/* Hands (a, b) to owner->release() after a grace period. Right after soma__retire_prepare() with the same bytes. */
+void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes);
+
+/* Tries to get an owner below its cap: closes chunks, polls, releases. Outside of Soma's own sections. Whether another
+ * try is worth it. With `wait` it sleeps until some memory is released, unless the caller's own section is open. */
+bool soma__retire_relieve(struct soma__owner *owner, bool wait);
+
+#endif

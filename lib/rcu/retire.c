@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: ISC */
+/* retire.c - memory that waits for its readers.
+ *
+ * Shape       thread: open[side][slot] --close--> inbox (a stack) --claim--> queue (in order of closing) --> released
+ * Chunks      A thread appends to its own open chunk without any shared write. A full chunk gets the cookie of a grace
+ *             period and goes to the inbox, from which whoever holds the claim moves it to the queue, and out of the
+ *             queue when its grace period has passed.
+ * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and giving
+ *             them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and
+ *             the cap holds at every instant.
+ * Sides       Open chunks of idle threads must be had too, without a lock for those who are not idle. So every thread
+ *             has two sets and uses the one that a global word names, read inside its section. To collect, flip the
+ *             word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
+ * Invariants  T1. A side's chunks are touched by their thread inside a section that saw the side named, or by the
+ *             collector after a grace period that started after the side was left.
+ *             T2. used <= credit, and the owner's deferred is the sum of the credits of its chunks.
+ *             T3. Chunks leave the queue in the order in which they were closed.
+ * Progress    Retiring is lock-free but for malloc. Collecting and releasing is done by whoever gets the claim.
+ * Not here    When a grace period has passed (grace.c).
+ */
+#include <limits.h>
+#include <string.h>
+
+#include <soma/rcu.h>
+
+#include "base/check.h"
+#include "mem/mem.h"
+#include "rcu/private.h"
+
+#define CHUNK_BYTES (sizeof(struct soma__chunk) + CHUNK_ITEMS * sizeof(((struct soma__chunk *)0)->items[0]))
+
+/* A chunk is closed at this many bytes even if it has room for items, so that large values do not linger. */
+#define CHUNK_RETIRED_BYTES ((uint64_t)64 << 10)
+/* Bytes taken from an owner's cap at a time; less if the cap is small, so that threads do not sit on all of it. */
+#define CREDIT_QUANTUM ((uint64_t)8 << 10)
+#define CREDIT_SHARES 64
+
+static struct {
+    struct atom inbox ALIGNED(APART); /* struct soma__chunk *, latest first */
+    struct atom side ALIGNED(APART);  /* which open chunks threads use: 0 or 1 */
+    /* Behind the claim. */
+    struct soma__chunk *first;
+    struct soma__chunk **last;
+    bool collecting;         /* the other side waits for collect_cookie */
+    uint64_t collect_cookie;
+    struct atom collections; /* how many are done; written behind the claim */
+} retired = {.last = &retired.first};
+
+/* ---- Owners ---- */
+
+void soma__owner_init(struct soma__owner *owner, uint64_t deferred_max)
+{
+    atom_store_rlx(&owner->refs, 1); /* not yet shared */
+    atom_store_rlx(&owner->deferred, 0); /* not yet shared */
+    owner->deferred_max = deferred_max;
+}
+
+/* order RETIRE-1 acqrel | guards: every use of the owner before | pairs: RETIRE-1
+ * weaker: the owner goes while another thread's last use is still on its way. */
+void soma__owner_drop(struct soma__owner *owner)
+{
+    if (atom_sub_acqrel(&owner->refs, 1) == 1)
+        owner->gone(owner);
+}
+
+/* order RETIRE-2 relaxed | value only, no data behind it | pairs: RETIRE-2 */
+uint64_t soma__owner_deferred(const struct soma__owner *owner)
+{
+    return atom_load_rlx(&owner->deferred);
+}
+
+static bool credit_take(struct soma__owner *owner, uint64_t bytes)
+{
+    uint64_t taken = atom_load_rlx(&owner->deferred); /* RETIRE-2 */
+    do {
+        if (bytes > owner->deferred_max || taken > owner->deferred_max - bytes)
+            return false;
+    } while (!atom_cas_rlx(&owner->deferred, &taken, taken + bytes)); /* RETIRE-2 */
+    return true;
+}
+
+static void credit_give(struct soma__owner *owner, uint64_t bytes)
+{
+    atom_add_rlx(&owner->deferred, -bytes); /* RETIRE-2 */
+}
+
+/* ---- Chunks ---- */
+
+static struct soma__chunk *chunk_open(struct soma__owner *owner)
+{
+    struct soma__chunk *chunk = soma__mem_alloc(CHUNK_BYTES);
+    if (!chunk)
+        return NULL;
+    memset(chunk, 0, sizeof *chunk);
+    chunk->owner = owner;
+    atom_add_rlx(&owner->refs, 1); /* RETIRE-1: the caller uses the owner, so it has a reference */
+    return chunk;
+}
+
+/* order RETIRE-3 acqrel | guards: the chunk's items and cookie | pairs: RETIRE-4
+ * weaker: the chunk is moved on before its items are written. */
+static void inbox_put(struct soma__chunk *chunk)
+{
+    uint64_t head = atom_load_rlx(&retired.inbox); /* RETIRE-3: re-checked by the swap */
+    do {
+        chunk->next = (struct soma__chunk *)(uintptr_t)head;
+    } while (!atom_cas_acqrel(&retired.inbox, &head, (uintptr_t)chunk));
+}
+
+static void chunk_close(struct soma__chunk **slot)
+{
+    struct soma__chunk *chunk = *slot;
+    *slot = NULL;
+    ASSERT("T2", chunk->used <= chunk->credit);
+    credit_give(chunk->owner, chunk->credit - chunk->used);
+    chunk->credit = chunk->used;
+    chunk->cookie = soma__grace_cookie();
+    inbox_put(chunk);
+}
+
+static void chunk_release(struct soma__chunk *chunk)
+{
+    struct soma__owner *owner = chunk->owner;
+    for (uint64_t i = 0; i < chunk->count; i++)
+        owner->release(owner, chunk->items[i].a, chunk->items[i].b);
+    credit_give(owner, chunk->credit);
+    soma__mem_free(chunk, CHUNK_BYTES);
+    soma__owner_drop(owner);
+}
+
+/* order RETIRE-5 seq_cst | guarded by: side (section entry, then load) | pairs: RETIRE-6
+ * weaker: the collector's grace period misses a section that still uses the old side. */
+static uint64_t side_in_use(void)
+{
+    return atom_load_seq(&retired.side);
+}
+
+static struct soma__chunk **chunk_slot(struct soma__reader *self, const struct soma__owner *owner)
+{
+    const uintptr_t line = (uintptr_t)owner / APART;
+    return &self->open[side_in_use()][(line ^ line / 64) % SOMA__OPEN_CHUNKS];
+}
+
+/* An open chunk of the owner in this slot, with room for an item; NULL if there is no memory for one. */
+static struct soma__chunk *chunk_with_room(struct soma__reader *self, struct soma__chunk **slot,
+                                           struct soma__owner *owner)
+{
+    if (*slot && ((*slot)->owner != owner || (*slot)->count == CHUNK_ITEMS)) {
+        chunk_close(slot);
+        self->due = true;
+    }
+    if (!*slot)
+        *slot = chunk_open(owner);
+    return *slot;
+}
+
+static bool chunk_extend_credit(struct soma__chunk *chunk, uint64_t bytes)
+{
+    const uint64_t share = chunk->owner->deferred_max / CREDIT_SHARES;
+    const uint64_t quantum = share < CREDIT_QUANTUM ? share : CREDIT_QUANTUM;
+    if (quantum > bytes && credit_take(chunk->owner, quantum)) {
+        chunk->credit += quantum;
+        return true;
+    }
+    if (!credit_take(chunk->owner, bytes))
+        return false;
+    chunk->credit += bytes;
+    return true;
+}
+
+enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__owner *owner, uint64_t bytes)
+{
+    if (UNLIKELY(self == &soma__reader_spare))
+        return SOMA_E_NOMEM;
+    struct soma__chunk **slot = chunk_slot(self, owner);
+    struct soma__chunk *chunk = *slot;
+    if (UNLIKELY(!chunk || chunk->owner != owner || chunk->count == CHUNK_ITEMS)) {
+        chunk = chunk_with_room(self, slot, owner);
+        if (!chunk)
+            return SOMA_E_NOMEM;
+    }
+    if (UNLIKELY(chunk->credit - chunk->used < bytes) && !chunk_extend_credit(chunk, bytes))
+        return SOMA_E_LIMIT;
+    self->prepared = chunk;
+    self->prepared_slot = slot;
+    return SOMA_OK;
+}
+
+void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes)
+{
+    struct soma__chunk *chunk = self->prepared;
+    ASSERT("T2", chunk->count < CHUNK_ITEMS && chunk->credit - chunk->used >= bytes);
+    chunk->items[chunk->count].a = a;
+    chunk->items[chunk->count].b = b;
+    chunk->count++;
+    chunk->used += bytes;
+    if (chunk->count == CHUNK_ITEMS || chunk->used >= CHUNK_RETIRED_BYTES) {
+        chunk_close(self->prepared_slot);
+        self->due = true;
+    }
+}
+
+static void side_close(struct soma__reader *reader, uint64_t side)
+{
+    for (int slot = 0; slot < SOMA__OPEN_CHUNKS; slot++) {
+        if (reader->open[side][slot])
+            chunk_close(&reader->open[side][slot]);
+    }
+}
+
+void soma__chunks_close(struct soma__reader *self)
+{
+    side_close(self, side_in_use());
+}
+
+void soma__chunks_bury(struct soma__reader *dead)
+{
+    side_close(dead, 0);
+    side_close(dead, 1);
+}
+
+/* ---- Moving on, behind the claim ---- */
+
+/* order RETIRE-4 acquire | guarded by: inbox | pairs: RETIRE-3 */
+static void inbox_to_queue(void)
+{
+    struct soma__chunk *latest = (struct soma__chunk *)(uintptr_t)atom_xchg_acqrel(&retired.inbox, 0);
+    struct soma__chunk *in_order = NULL;
+    struct soma__chunk **end = latest ? &latest->next : NULL;
+    while (latest) {
+        struct soma__chunk *earlier = latest->next;
+        latest->next = in_order;
+        in_order = latest;
+        latest = earlier;
+    }
+    if (end) {
+        *retired.last = in_order;
+        retired.last = end;
+    }
+}
+
+/* The first chunk in the queue, if its grace period has passed. */
+static struct soma__chunk *queue_take(void)
+{
+    struct soma__chunk *chunk = retired.first;
+    if (!chunk || !soma__grace_passed(chunk->cookie))
+        return NULL;
+    retired.first = chunk->next;
+    if (!retired.first)
+        retired.last = &retired.first;
+    return chunk;
+}
+
+/* order RETIRE-6 seq_cst | guards: the collector's grace period (store, then sampling) | pairs: RETIRE-5 */
+static void side_flip(void)
+{
+    atom_store_seq(&retired.side, side_in_use() ^ 1);
+    retired.collect_cookie = soma__grace_cookie();
+    retired.collecting = true;
+}
+
+/* One step of collecting every thread's open chunks: flip, or take the old side if its grace period has passed. */
+static void collect_step(void)
+{
+    if (!retired.collecting) {
+        side_flip();
+        return;
+    }
+    if (!soma__grace_passed(retired.collect_cookie))
+        return;
+    const uint64_t left = side_in_use() ^ 1;
+    for (struct soma__reader *r = soma__readers(); r; r = r->next)
+        side_close(r, left);
+    retired.collecting = false;
+    /* order RETIRE-7 release | guards: the chunks in the inbox | pairs: RETIRE-8 */
+    atom_store_rel(&retired.collections, atom_load_rlx(&retired.collections) + 1);
+}
+
+/* order RETIRE-8 acquire | guarded by: collections | pairs: RETIRE-7 */
+static uint64_t collections_done(void)
+{
+    return atom_load_acq(&retired.collections);
+}
+
+/* ---- Releasing ---- */
+
+/* Takes up to `most` chunks that are due out of the queue, after one step of everything that may be pending. */
+static struct soma__chunk *due_chunks(unsigned most, bool collect)
+{
+    struct soma__chunk *due = NULL;
+    struct soma__chunk **end = &due;
+    if (!soma__claim_try())
+        return NULL;
+    if (collect)
+        collect_step();
+    inbox_to_queue();
+    soma__grace_step(retired.collecting ? retired.collect_cookie : 0);
+    if (retired.first)
+        soma__grace_step(retired.first->cookie);
+    for (; most > 0 && (*end = queue_take()); most--)
+        end = &(*end)->next;
+    *end = NULL;
+    soma__claim_drop();
+    return due;
+}
+
+/* A marker is told, as the last thing done to it; others are released. */
+static bool release_all(struct soma__chunk *due)
+{
+    const bool any = due != NULL;
+    while (due) {
+        struct soma__chunk *next = due->next;
+        if (due->owner) {
+            chunk_release(due);
+        } else {
+            /* order RETIRE-9 release | guards: that the marker is no longer in any list | pairs: RETIRE-10 */
+            atom_store_rel(&due->told, 1);
+        }
+        due = next;
+    }
+    return any;
+}
+
+/* order RETIRE-11 release | guards: the retired calls that ran | pairs: RETIRE-12 */
+static void busy_change(struct soma__reader *self)
+{
+    atom_store_rel(&self->busy, atom_load_rlx(&self->busy) + 1);
+}
+
+/* order RETIRE-12 acquire | guarded by: busy | pairs: RETIRE-11
+ * A thread is busy from before it takes chunks out of the queue (both under one claim) until they are released. */
+static uint64_t busy_count(const struct soma__reader *reader)
+{
+    return atom_load_acq(&reader->busy);
+}
+
+/* Whether anything was released. A retired call that gets here again leaves the work to the one it is part of. */
+static bool work(struct soma__reader *self, unsigned most, bool collect)
+{
+    if (busy_count(self) & 1)
+        return false;
+    self->due = false;
+    busy_change(self);
+    const bool any = release_all(due_chunks(most, collect));
+    busy_change(self);
+    return any;
+}
+
+void soma__chunks_work(struct soma__reader *self, unsigned most)
+{
+    work(self, most, false);
+}
+
+/* Enters and leaves a section to have the thread's record. NULL inside a section of the caller's own, or if there is no
+ * record to be had. */
+static struct soma__reader *outside_self(void)
+{
+    struct soma__reader *self = soma__section_enter();
+    const bool outside = soma__section_depth() == 1 && self != &soma__reader_spare;
+    if (outside)
+        soma__chunks_close(self);
+    if (soma__section_close(self) && self == &soma__reader_spare)
+        soma__section_left(self);
+    return outside ? self : NULL;
+}
+
+/* How often a thread at its cap polls before it gives up. Each poll is a scan of all records. */
+#define RELIEF_POLLS 8
+
+bool soma__retire_relieve(struct soma__owner *owner, bool wait)
+{
+    struct soma__reader *self = outside_self();
+    if (!self)
+        return false;
+    const uint64_t before = soma__owner_deferred(owner);
+    for (int i = 0; i < RELIEF_POLLS || wait; i++) {
+        work(self, WORK_CHUNKS, true);
+        if (soma__owner_deferred(owner) < before)
+            return true;
+        if (i >= RELIEF_POLLS)
+            soma__sleep_ns(100000);
+    }
+    return false;
+}
+
+/* ---- The public calls ---- */
+
+static void user_release(struct soma__owner *owner, uint64_t a, uint64_t b)
+{
+    (void)owner;
+    ((void (*)(void *))(uintptr_t)a)((void *)(uintptr_t)b);
+}
+
+static void user_gone(struct soma__owner *owner)
+{
+    (void)owner; /* never: the static reference stays */
+}
+
+static struct soma__owner user_owner = {
+    .release = user_release, .gone = user_gone, .refs = {1}, .deferred_max = UINT64_MAX};
+
+enum soma_status soma_retire(void (*fn)(void *), void *arg)
+{
+    if (!fn) {
+        MISUSE("fn is NULL");
+        return SOMA_E_INVALID;
+    }
+    struct soma__reader *self = soma__section_enter();
+    const enum soma_status status = soma__retire_prepare(self, &user_owner, 1);
+    if (status == SOMA_OK)
+        soma__retire(self, (uintptr_t)fn, (uintptr_t)arg, 1);
+    soma__section_exit(self);
+    return status;
+}
+
+/* order RETIRE-10 acquire | guarded by: told | pairs: RETIRE-9 */
+static bool marker_passed(const struct soma__chunk *marker)
+{
+    return atom_load_acq(&marker->told) != 0;
+}
+
+/* Waits until the work that other threads have in hand now is done. */
+static void others_finish_wait(const struct soma__reader *self)
+{
+    for (const struct soma__reader *r = soma__readers(); r; r = r->next) {
+        const uint64_t count = busy_count(r);
+        while (r != self && (count & 1) && busy_count(r) == count)
+            soma__sleep_ns(50000);
+    }
+}
+
+/* All open chunks are collected by a collection that starts after the call; the second from now surely does. Then a
+ * marker goes through the queue behind them; when it comes out, all before it are released or in some thread's hands. */
+void soma_barrier_wait(void)
+{
+    struct soma__reader *self = outside_self();
+    if (!self || (busy_count(self) & 1)) {
+        MISUSE("called inside a read section or a retired call, where it would wait for itself");
+        return;
+    }
+    const uint64_t collected = collections_done() + 2;
+    for (long ns = 1000; collections_done() < collected; ns = ns < 1000000 ? ns * 2 : ns) {
+        if (!work(self, UINT_MAX, true))
+            soma__sleep_ns(ns);
+    }
+    struct soma__chunk marker = {.cookie = soma__grace_cookie()};
+    inbox_put(&marker);
+    for (long ns = 1000; !marker_passed(&marker); ns = ns < 1000000 ? ns * 2 : ns) {
+        if (!work(self, UINT_MAX, false))
+            soma__sleep_ns(ns);
+    }
+    others_finish_wait(self);
+}
