@@ -19,6 +19,13 @@ struct atom {
     uint64_t word;
 };
 
+/* Keeps the compiler from moving accesses across; the processor may still. Only for the reader's half of the asymmetric
+ * barrier in rcu/. */
+ALWAYS_INLINE void atom_compiler_barrier(void)
+{
+    __asm__ __volatile__("" ::: "memory");
+}
+
 ALWAYS_INLINE uint64_t atom_load_rlx(const struct atom *a)
 {
     return __atomic_load_n(&a->word, __ATOMIC_RELAXED);

@@ -47,12 +47,12 @@ static void after_fork_child(void)
 {
     urcu_bp_after_fork_child();
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
-        if (r == soma__self) {
+        if (r == soma__reader_joined()) {
             atom_store_rlx(&r->thread, (uint64_t)syscall(SYS_gettid)); /* FORK-1 */
         } else if (atom_load_rlx(&r->in_use)) { /* FORK-1 */
             soma__chunks_bury(r);
             atom_store_rlx(&r->busy, 0); /* FORK-1 */
-            atom_store_rlx(&r->section, 0); /* FORK-1 */
+            atom_store_rlx(&r->depth, 0); /* FORK-1 */
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }
     }

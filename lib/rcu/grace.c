@@ -4,16 +4,16 @@
  * Source      The idea is the Linux kernel's dynticks sampling: snapshot a counter of each thread, and come back to see
  *             whether it has moved. The asymmetric barrier is membarrier(2), as liburcu uses it.
  * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex and
- *             a thread to wait in; a map operation may have neither. docs/decisions/0002-polled-grace-periods.md.
+ *             a thread to wait in; a map operation may have neither. docs/decisions/0001-polled-grace-periods.md.
  * Shape       started, completed: numbers of grace periods. A grace period is pending while they differ.
  * Start       With the claim held: started goes up by one; a barrier makes all threads' sections visible and all
  *             unlinking visible to later sections; each thread's `passed` is noted if it is inside a section.
  * End         When every noted thread has been seen outside, or with another `passed`. Then completed = started.
  * Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that grace period starts later, so
  *             every section that could have found the thing is sampled inside, or is over.
- *             G2. `passed` goes up while the thread is still inside for liburcu, after its last read. So a thread that
- *             is seen outside has also published its last `passed`, and a changed `passed` means that the section that
- *             was sampled has read its last.
+ *             G2. `passed` goes up before `depth` goes to 0, after the section's last read. So a thread that is seen
+ *             outside has also published its last `passed`, and a changed `passed` means that the section that was
+ *             sampled has read its last.
  *             G3. completed never passes started, and started is at most one ahead.
  * Takes effect  A grace period is over at GRACE-3.
  * Progress    A poll is one bounded scan, and whoever finds another thread polling goes away. Grace periods as such
@@ -82,24 +82,17 @@ static uint64_t now_ns(void)
 }
 
 /* A full barrier on every running thread of the process, so that readers need none. Where the kernel has no membarrier,
- * liburcu's readers execute a barrier themselves, and one here is enough. */
+ * readers execute a barrier themselves (RCU-7), and the sequentially consistent store before this is enough. */
 static void everybody_barrier(void)
 {
-    if (urcu_bp_has_sys_membarrier)
+    if (soma__membarrier_works())
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
-    else
-        cmm_smp_mb();
 }
 
-/* liburcu writes the word with plain volatile stores, which the sanitizer cannot pair with anything; the ordering that
- * counts is on `passed`. */
-__attribute__((no_sanitize("thread"))) static bool section_open(const struct soma__reader *reader)
+/* order RCU-8 acquire | guarded by: depth | pairs: RCU-7, RCU-1 */
+static bool section_open(const struct soma__reader *reader)
 {
-    /* order RCU-8 acquire | guarded by: section | pairs: RCU-7 */
-    const uint64_t section = atom_load_acq(&reader->section);
-    if (section == 0)
-        return false;
-    return (*(const volatile unsigned long *)(uintptr_t)section & URCU_BP_GP_CTR_NEST_MASK) != 0;
+    return atom_load_acq(&reader->depth) != 0;
 }
 
 /* order RCU-2 acquire | guarded by: passed | pairs: RCU-1 */
@@ -108,14 +101,10 @@ static uint64_t sections_passed(const struct soma__reader *reader)
     return atom_load_acq(&reader->passed);
 }
 
-/* G2: the count is read after the word, so that a thread seen outside has its last section's count seen too. */
 static bool reader_done(struct soma__reader *reader)
 {
-    if (!reader->pending)
-        return true;
-    const bool inside = section_open(reader);
-    const bool moved = sections_passed(reader) != reader->snapshot;
-    reader->pending = inside && !moved;
+    if (reader->pending)
+        reader->pending = section_open(reader) && sections_passed(reader) == reader->snapshot;
     return !reader->pending;
 }
 
@@ -156,7 +145,6 @@ static void finish_if_done(void)
 {
     if (!all_done())
         return;
-    everybody_barrier(); /* where loads may be delayed past the readers' exit, they are over now */
     complete(atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
 }
 
@@ -198,7 +186,7 @@ void soma__sleep_ns(long ns)
 void soma_synchronize_wait(void)
 {
     struct soma__reader *self = soma__section_enter();
-    const bool nested = soma__section_depth() > 1;
+    const bool nested = soma__section_nested(self);
     soma__section_exit(self);
     if (nested) {
         MISUSE("called inside a read section, where it would wait for itself");

@@ -3,6 +3,10 @@
 #ifndef SOMA_RCU_PRIVATE_H
 #define SOMA_RCU_PRIVATE_H
 
+#define _LGPL_SOURCE /* the inline read side, which liburcu offers to everybody: each function is below ten lines */
+#define URCU_NO_COMPAT_IDENTIFIERS
+#include <urcu/urcu-bp.h>
+
 #include "rcu/rcu.h"
 
 /* A batch of retired items of one owner. 4 KiB with its items. */
@@ -24,6 +28,15 @@ struct soma__chunk {
 
 /* All records, newest first; the list only grows. */
 struct soma__reader *soma__readers(void);
+
+/* The calling thread's record, or NULL. */
+struct soma__reader *soma__reader_joined(void);
+
+/* Whether the thread, which has just entered a section, is in another besides. */
+bool soma__section_nested(const struct soma__reader *self);
+
+/* Whether the kernel can execute a barrier on all threads. */
+bool soma__membarrier_works(void);
 
 /* One thread at a time moves grace periods and chunks on; who finds the claim taken goes away. */
 bool soma__claim_try(void);

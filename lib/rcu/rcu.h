@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: ISC */
 /* rcu.h - safe reclamation: read sections, grace periods that are polled instead of waited for, retired memory.
  *
- * The only room that knows liburcu. Read sections are liburcu's, bp flavor: no registration, nesting, thread exit.
- * liburcu can only wait for a grace period, under a mutex, so no map operation may ask it. Soma polls: each thread's
- * record counts the outermost sections it has ended (`passed`), and a grace period is over once every thread has been
- * seen outside any section, or has ended one, since the grace period started. The story is told in grace.c.
+ * A section is two plain stores to the thread's own record: how deep it is in sections, and, when the outermost ends,
+ * how many have ended. A grace period is over once every thread has been seen outside any section, or has ended one,
+ * since it started. The story is told in grace.c.
  *
  * Retired memory goes into chunks: one open chunk a thread and owner (a map is an owner), closed when full, released
  * when the grace period that started after the closing is over. The story is told in retire.c.
+ *
+ * The only room that knows liburcu: a section that the program opens (soma_read_enter) is also one of liburcu's, bp
+ * flavor, so that what a program frees through liburcu is safe in it. The sections inside Soma's own calls lend nothing
+ * to the program and are not: docs/decisions/0002-read-sections.md has the figures.
  */
 #ifndef SOMA_RCU_RCU_H
 #define SOMA_RCU_RCU_H
@@ -15,10 +18,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-#define _LGPL_SOURCE /* the inline read side, which liburcu offers to everybody: each function is below ten lines */
-#define URCU_NO_COMPAT_IDENTIFIERS
-#include <urcu/urcu-bp.h>
 
 #include <soma/status.h>
 
@@ -50,17 +49,17 @@ struct soma__chunk;
 /* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
 struct soma__reader {
     /* Written by the thread, read by pollers. */
-    struct atom passed;     /* outermost sections ended */
-    struct atom busy;       /* odd while the thread runs retired calls */
-    struct atom section;    /* where liburcu keeps the thread's nesting count; 0: no thread */
-    struct atom thread;     /* kernel thread id */
-    struct atom in_use;     /* whether a thread holds this record */
+    struct atom depth;         /* how deep in sections */
+    struct atom passed;        /* outermost sections ended */
+    struct atom busy;          /* odd while the thread runs retired calls */
+    struct atom thread;        /* kernel thread id */
+    struct atom in_use;        /* whether a thread holds this record */
     struct soma__reader *next; /* constant once the record is listed */
-    uint64_t index;         /* constant: for picking a stripe */
+    uint64_t index;            /* constant: for picking a stripe */
 
     /* The thread's own. */
-    bool due;                        /* there is work outside the section: see soma__section_left() */
-    struct soma__chunk *prepared;    /* where the next soma__retire() goes */
+    bool due;                     /* there is work outside the section: see soma__section_left() */
+    struct soma__chunk *prepared; /* where the next soma__retire() goes */
     struct soma__chunk **prepared_slot;
     struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */
 
@@ -69,46 +68,51 @@ struct soma__reader {
     bool pending;
 } ALIGNED(APART);
 
+/* The calling thread's record. NULL: it has none yet, or this kernel needs barriers in every section; either way
+ * soma__section_enter_slow() knows what to do. */
 extern __thread struct soma__reader *soma__self __attribute__((tls_model("initial-exec")));
 
 /* A thread without memory for a record shares this one: it can read, but not retire. */
 extern struct soma__reader soma__reader_spare;
 
-/* The calling thread's record, set up on its first call; the spare one if that fails. */
-struct soma__reader *soma__reader_join(void);
+struct soma__reader *soma__section_enter_slow(void);
 
 /* What a section leaves behind: runs due work if the thread is outside every section now. */
 void soma__section_left(struct soma__reader *self);
 
-/* How deep the thread is in sections; it must have entered one before. */
-ALWAYS_INLINE unsigned long soma__section_depth(void)
+/* How deep the thread is in sections. */
+ALWAYS_INLINE uint64_t soma__section_depth(const struct soma__reader *self)
 {
-    return URCU_TLS(urcu_bp_reader)->ctr & URCU_BP_GP_CTR_NEST_MASK;
+    return atom_load_rlx(&self->depth); /* order RCU-13 relaxed | single writer | pairs: RCU-13 */
+}
+
+/* order RCU-7 relaxed | guards: the section (store, then loads), by the barrier of GRACE-6 | pairs: RCU-8
+ * The compiler must keep the order; the processor is made to by whoever starts a grace period. */
+ALWAYS_INLINE void soma__section_open(struct soma__reader *self)
+{
+    atom_store_rlx(&self->depth, soma__section_depth(self) + 1);
+    atom_compiler_barrier();
 }
 
 ALWAYS_INLINE struct soma__reader *soma__section_enter(void)
 {
     struct soma__reader *self = soma__self;
     if (UNLIKELY(!self))
-        self = soma__reader_join();
-    urcu_bp_read_lock();
+        return soma__section_enter_slow();
+    soma__section_open(self);
     return self;
 }
 
 /* order RCU-1 release | guards: all that the section read | pairs: RCU-2
- * weaker: memory is freed while the section's last reads are still on their way. */
-ALWAYS_INLINE void soma__section_pass(struct soma__reader *self)
-{
-    atom_store_rel(&self->passed, atom_load_rlx(&self->passed) + 1);
-}
-
-/* Closes the section without doing due work; whether there is some. The count goes up before liburcu's word goes down:
- * who sees the thread outside must also see its count. */
+ * weaker: memory is freed while the section's last reads are still on their way. Both stores: the count goes up before
+ * the thread is seen outside (G2 in grace.c).
+ * Closes the section without doing due work; whether there is some. */
 ALWAYS_INLINE bool soma__section_close(struct soma__reader *self)
 {
-    if (LIKELY(soma__section_depth() == 1))
-        soma__section_pass(self);
-    urcu_bp_read_unlock();
+    const uint64_t left = soma__section_depth(self) - 1;
+    if (LIKELY(left == 0))
+        atom_store_rel(&self->passed, atom_load_rlx(&self->passed) + 1);
+    atom_store_rel(&self->depth, left);
     return self->due;
 }
 

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* reader.c - threads' records, and the public read sections.
  *
- * A record is taken on a thread's first section and given up by a thread-exit destructor. liburcu's own destructor runs
- * before ours (its key is older), so a thread that ends inside a section has left it by then. A thread that uses Soma
- * again from a later destructor joins again, and the destructor runs again.
+ * A record is taken on a thread's first section and given up by a thread-exit destructor, whatever section the thread
+ * ended in. A thread that uses Soma again from a later destructor joins again, and the destructor runs again.
+ *
+ * The fast path finds the record in soma__self. Where the kernel has no membarrier, soma__self stays NULL, so that every
+ * section takes the slow path, which executes a barrier of its own.
  */
+#include <linux/membarrier.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -21,11 +24,23 @@
 __thread struct soma__reader *soma__self __attribute__((tls_model("initial-exec")));
 struct soma__reader soma__reader_spare = {.due = true}; /* due: every exit takes the slow path, which counts */
 
-static __thread unsigned spare_depth; /* sections that this thread entered through the spare record */
+static __thread struct soma__reader *joined; /* the thread's record, also where soma__self is not to be used */
+static __thread unsigned spare_depth;        /* sections that this thread entered through the spare record */
 static struct atom spare_inside;
 static struct atom first_reader; /* struct soma__reader *, head of the list of all records */
 static pthread_key_t exit_key;
 static bool exit_key_made;
+static bool membarrier_works;
+
+bool soma__membarrier_works(void)
+{
+    return membarrier_works;
+}
+
+struct soma__reader *soma__reader_joined(void)
+{
+    return joined;
+}
 
 /* order RCU-3 acquire | guarded by: first_reader | pairs: RCU-4
  * weaker: a record's constant fields are read before they are written. */
@@ -38,7 +53,7 @@ struct soma__reader *soma__readers(void)
  * weaker: who walks the list finds a record whose fields are not written yet. */
 static void list_reader(struct soma__reader *fresh)
 {
-    uint64_t head = atom_load_rlx(&first_reader); /* RCU-4: re-checked by the swap */
+    uint64_t head = atom_load_acq(&first_reader); /* RCU-3: the index is taken from it */
     do {
         fresh->next = (struct soma__reader *)(uintptr_t)head;
         fresh->index = fresh->next ? fresh->next->index + 1 : 0;
@@ -56,7 +71,6 @@ static bool reader_take(struct soma__reader *reader)
 /* order RCU-6 release | guards: the record's own fields | pairs: RCU-5 */
 static void reader_give(struct soma__reader *reader)
 {
-    atom_store_rel(&reader->section, 0);
     atom_store_rel(&reader->in_use, 0);
 }
 
@@ -80,15 +94,6 @@ static struct soma__reader *reader_make(void)
     return reader;
 }
 
-/* order RCU-7 release | guards: nothing, the nesting word is liburcu's | pairs: RCU-8 */
-static void reader_bind(struct soma__reader *reader)
-{
-    urcu_bp_read_lock(); /* registers the thread with liburcu */
-    urcu_bp_read_unlock();
-    atom_store_rlx(&reader->thread, (uint64_t)syscall(SYS_gettid)); /* RCU-7: a hint for people */
-    atom_store_rel(&reader->section, (uintptr_t)&URCU_TLS(urcu_bp_reader)->ctr);
-}
-
 /* A record that is all the calling thread's, or NULL. */
 static struct soma__reader *reader_obtain(void)
 {
@@ -102,6 +107,27 @@ static struct soma__reader *reader_obtain(void)
     return reader;
 }
 
+/* The thread's record, obtained on the first call; NULL if that fails. Signals are held off, since a handler that reads
+ * would join again. */
+static struct soma__reader *join(void)
+{
+    if (joined || !exit_key_made)
+        return joined;
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    joined = reader_obtain();
+    if (joined) {
+        /* order RCU-14 relaxed | a hint for people | pairs: GRACE-7 */
+        atom_store_rlx(&joined->thread, (uint64_t)syscall(SYS_gettid)); /* RCU-14 */
+        if (membarrier_works)
+            soma__self = joined;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return joined;
+}
+
 /* order RCU-9 seq_cst | guards: the section about to be entered | pairs: RCU-10
  * weaker: a poll misses a reader that is already reading. */
 static struct soma__reader *spare_enter(void)
@@ -109,25 +135,6 @@ static struct soma__reader *spare_enter(void)
     atom_add_seq(&spare_inside, 1);
     spare_depth++;
     return &soma__reader_spare;
-}
-
-/* Inside a section that was entered through the spare record, the thread stays with it, so that the exits match.
- * Signals are held off, since a handler that reads would join again. */
-struct soma__reader *soma__reader_join(void)
-{
-    if (spare_depth > 0 || !exit_key_made)
-        return spare_enter();
-    sigset_t all;
-    sigset_t before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    struct soma__reader *reader = reader_obtain();
-    if (reader) {
-        reader_bind(reader);
-        soma__self = reader;
-    }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return reader ? reader : spare_enter();
 }
 
 /* order RCU-10 seq_cst | guarded by: spare_inside | pairs: RCU-9, RCU-11 */
@@ -148,47 +155,69 @@ void soma__spare_reset(void)
     atom_store_rlx(&spare_inside, spare_depth); /* RCU-9: not shared, the child has one thread */
 }
 
-/* At thread exit: what the thread retired goes on without it. */
+/* Inside a section that was entered through the spare record, the thread stays with it, so that the exits match. */
+struct soma__reader *soma__section_enter_slow(void)
+{
+    struct soma__reader *self = spare_depth > 0 ? NULL : join();
+    if (!self)
+        return spare_enter();
+    soma__section_open(self);
+    if (!membarrier_works)
+        atom_add_seq(&self->depth, 0); /* RCU-7, with the processor's barrier in place of the poller's */
+    return self;
+}
+
+bool soma__section_nested(const struct soma__reader *self)
+{
+    return self == &soma__reader_spare ? spare_depth > 1 : soma__section_depth(self) > 1;
+}
+
+/* At thread exit: what the thread retired goes on without it, and what section it was in is over. */
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
-    soma__section_enter();
+    soma__section_open(reader);
     soma__chunks_close(reader);
-    soma__section_close(reader);
+    while (soma__section_depth(reader) > 0)
+        soma__section_close(reader);
     reader->due = false;
     soma__self = NULL;
+    joined = NULL;
     reader_give(reader);
 }
 
+/* Private expedited barriers have to be asked for once; the kernel remembers it for the process and its children. */
 __attribute__((constructor)) static void set_up(void)
 {
     exit_key_made = pthread_key_create(&exit_key, reader_leave) == 0;
+    membarrier_works = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;
     soma__fork_install();
 }
 
+/* The spare record's depth is not used: its sections are counted by the thread and by spare_inside. */
 void soma__section_left(struct soma__reader *self)
 {
     if (self == &soma__reader_spare)
         spare_leave();
-    else if (soma__section_depth() == 0)
+    else if (soma__section_depth(self) == 0)
         soma__chunks_work(self, WORK_CHUNKS);
 }
 
+/* ---- The program's own sections ---- */
+
 void soma_read_enter(void)
 {
+    urcu_bp_read_lock();
     soma__section_enter();
 }
 
 void soma_read_exit(void)
 {
-    if (UNLIKELY(!soma__self && spare_depth == 0)) {
+    struct soma__reader *self = spare_depth > 0 ? &soma__reader_spare : joined;
+    if (UNLIKELY(!self || (self == joined && soma__section_depth(self) == 0))) {
         MISUSE("no read section is open");
         return;
     }
-    struct soma__reader *self = soma__self ? soma__self : &soma__reader_spare;
-    if (UNLIKELY(soma__section_depth() == 0)) {
-        MISUSE("no read section is open");
-        return;
-    }
+    urcu_bp_read_unlock();
     soma__section_exit(self);
 }

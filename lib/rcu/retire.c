@@ -356,7 +356,7 @@ void soma__chunks_work(struct soma__reader *self, unsigned most)
 static struct soma__reader *outside_self(void)
 {
     struct soma__reader *self = soma__section_enter();
-    const bool outside = soma__section_depth() == 1 && self != &soma__reader_spare;
+    const bool outside = !soma__section_nested(self) && self != &soma__reader_spare;
     if (outside)
         soma__chunks_close(self);
     if (soma__section_close(self) && self == &soma__reader_spare)
