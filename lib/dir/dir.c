@@ -22,6 +22,9 @@
 /* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
 #define SET_UP_BLOCK 32
 
+/* Entries fetched ahead on each walk; a bucket about to be split holds one on average. */
+#define FETCH_DEPTH 2
+
 /* More levels than any reservation has. */
 #define LEVELS 64
 
@@ -194,18 +197,24 @@ static bool claim_block(struct soma__dir *dir, uint64_t *first, uint64_t *last)
     return atom_cas_rlx(&dir->cursor, &cursor, *last); /* DIR-5 */
 }
 
-/* The buckets of a block have parents all over the table: all are fetched before the first is needed. */
+/* The buckets of a block have parents all over the table. Each step of their walks is fetched for all before the first
+ * is walked: the parents' words, their first entries, and the entries behind those. */
 static void fetch_parents(const struct soma__dir *dir, uint64_t first, uint64_t last)
 {
-    const struct atom *parents[SET_UP_BLOCK];
+    const struct atom *steps[SET_UP_BLOCK];
     unsigned n = 0;
     for (uint64_t i = first; i < last; i++) {
-        parents[n] = soma__dir_bucket_at(dir, soma__bucket_index(soma__bucket_parent(soma__bucket_form(i))));
-        PREFETCH(parents[n]);
-        n++;
+        steps[n] = soma__dir_bucket_at(dir, soma__bucket_index(soma__bucket_parent(soma__bucket_form(i))));
+        PREFETCH(steps[n++]);
     }
-    while (n-- > 0)
-        PREFETCH(soma__edge_node(soma__edge_read(parents[n])));
+    for (int depth = 0; depth < FETCH_DEPTH; depth++) {
+        for (unsigned i = 0; i < n; i++) {
+            const uint64_t edge = soma__edge_read(steps[i]);
+            if ((edge & EDGE_BUCKET) == 0 && edge != 0)
+                steps[i] = &soma__edge_node(edge)->edge;
+            PREFETCH(steps[i]);
+        }
+    }
 }
 
 static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
