@@ -73,6 +73,8 @@
 #define SOMA_TYPED_PASTE(name, suffix) name##suffix
 #define SOMA_TYPED_EXPAND(name, suffix) SOMA_TYPED_PASTE(name, suffix)
 #define SOMA_TYPED_FN(suffix) SOMA_TYPED_EXPAND(SOMA_TYPED_NAME, suffix)
+#define SOMA_TYPED_K SOMA_TYPED_FN(_key)
+#define SOMA_TYPED_V SOMA_TYPED_FN(_value)
 
 #endif
 
@@ -83,21 +85,24 @@
 /** A map of these types. Never defined: a pointer to it is all there is. */
 struct SOMA_TYPED_NAME;
 
+/** NAME_key, NAME_value - the types under one name each, so that const goes where it belongs even for pointers. */
+typedef SOMA_TYPED_KEY SOMA_TYPED_K;
+typedef SOMA_TYPED_VALUE SOMA_TYPED_V;
+
 #ifdef __cplusplus
-SOMA_TYPED_ASSERT(__is_trivially_copyable(SOMA_TYPED_KEY), "a key is copied as bytes");
-SOMA_TYPED_ASSERT(__is_trivially_copyable(SOMA_TYPED_VALUE), "a value is copied as bytes");
+SOMA_TYPED_ASSERT(__is_trivially_copyable(SOMA_TYPED_K), "a key is copied as bytes");
+SOMA_TYPED_ASSERT(__is_trivially_copyable(SOMA_TYPED_V), "a value is copied as bytes");
 #endif
 
 #ifndef SOMA_TYPED_BYTES
 
-SOMA_TYPED_ASSERT(sizeof(SOMA_TYPED_KEY) <= 8, "a key of more than 8 bytes needs SOMA_TYPED_BYTES");
-SOMA_TYPED_ASSERT(sizeof(SOMA_TYPED_VALUE) <= 8, "a value of more than 8 bytes needs SOMA_TYPED_BYTES");
+SOMA_TYPED_ASSERT(sizeof(SOMA_TYPED_K) <= 8, "a key of more than 8 bytes needs SOMA_TYPED_BYTES");
+SOMA_TYPED_ASSERT(sizeof(SOMA_TYPED_V) <= 8, "a value of more than 8 bytes needs SOMA_TYPED_BYTES");
 
 /* ---- Types ---- */
 
 /** As soma_u64_update_fn, in these types. */
-typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(SOMA_TYPED_KEY key, bool present, SOMA_TYPED_VALUE *value,
-                                                      void *ctx);
+typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(SOMA_TYPED_K key, bool present, SOMA_TYPED_V *value, void *ctx);
 
 /** NAME_raw() - the map underneath. */
 static inline soma_u64 *SOMA_TYPED_FN(_raw)(struct SOMA_TYPED_NAME *map)
@@ -111,7 +116,7 @@ static inline const soma_u64 *SOMA_TYPED_FN(_raw_const)(const struct SOMA_TYPED_
 }
 
 /** NAME_word_of_key() - the word that stands for a key underneath: its bytes, then zeros. */
-static inline uint64_t SOMA_TYPED_FN(_word_of_key)(SOMA_TYPED_KEY key)
+static inline uint64_t SOMA_TYPED_FN(_word_of_key)(SOMA_TYPED_K key)
 {
     uint64_t word = 0;
     memcpy(&word, &key, sizeof key);
@@ -119,15 +124,15 @@ static inline uint64_t SOMA_TYPED_FN(_word_of_key)(SOMA_TYPED_KEY key)
 }
 
 /** NAME_key_of() - the key that a word stands for. */
-static inline SOMA_TYPED_KEY SOMA_TYPED_FN(_key_of)(uint64_t word)
+static inline SOMA_TYPED_K SOMA_TYPED_FN(_key_of)(uint64_t word)
 {
-    SOMA_TYPED_KEY key;
+    SOMA_TYPED_K key;
     memcpy(&key, &word, sizeof key);
     return key;
 }
 
 /** NAME_word_of() - the word that stands for a value underneath: its bytes, then zeros. */
-static inline uint64_t SOMA_TYPED_FN(_word_of)(SOMA_TYPED_VALUE value)
+static inline uint64_t SOMA_TYPED_FN(_word_of)(SOMA_TYPED_V value)
 {
     uint64_t word = 0;
     memcpy(&word, &value, sizeof value);
@@ -135,9 +140,9 @@ static inline uint64_t SOMA_TYPED_FN(_word_of)(SOMA_TYPED_VALUE value)
 }
 
 /** NAME_value_of() - the value that a word stands for; for value_retire. */
-static inline SOMA_TYPED_VALUE SOMA_TYPED_FN(_value_of)(uint64_t word)
+static inline SOMA_TYPED_V SOMA_TYPED_FN(_value_of)(uint64_t word)
 {
-    SOMA_TYPED_VALUE value;
+    SOMA_TYPED_V value;
     memcpy(&value, &word, sizeof value);
     return value;
 }
@@ -164,8 +169,8 @@ static inline void SOMA_TYPED_FN(_free)(struct SOMA_TYPED_NAME *map)
 /* ---- Reading ---- */
 
 /** NAME_get() - see soma_u64_get(). */
-static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                   SOMA_TYPED_VALUE *value)
+static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                   SOMA_TYPED_V *value)
 {
     uint64_t word = 0;
     const enum soma_status status =
@@ -176,8 +181,8 @@ static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME 
 }
 
 /** NAME_get_many() - see soma_u64_get_many(). */
-static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *keys, size_t n,
-                                              SOMA_TYPED_VALUE *values, bool *found)
+static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys, size_t n,
+                                              SOMA_TYPED_V *values, bool *found)
 {
     size_t total = 0;
     if (!map || !keys)
@@ -203,8 +208,8 @@ static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map,
 /* ---- Writing ---- */
 
 /** NAME_put() - see soma_u64_put(). */
-static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                   SOMA_TYPED_VALUE value, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key, SOMA_TYPED_V value,
+                                                   SOMA_TYPED_V *old)
 {
     uint64_t word = 0;
     const enum soma_status status =
@@ -215,8 +220,8 @@ static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, 
 }
 
 /** NAME_put_new() - see soma_u64_put_new(). */
-static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                       SOMA_TYPED_VALUE value, SOMA_TYPED_VALUE *present)
+static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                       SOMA_TYPED_V value, SOMA_TYPED_V *present)
 {
     uint64_t word = 0;
     const enum soma_status status = soma_u64_put_new(SOMA_TYPED_FN(_raw)(map), SOMA_TYPED_FN(_word_of_key)(key),
@@ -227,8 +232,8 @@ static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *m
 }
 
 /** NAME_replace() - see soma_u64_replace(). */
-static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                       SOMA_TYPED_VALUE value, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                       SOMA_TYPED_V value, SOMA_TYPED_V *old)
 {
     uint64_t word = 0;
     const enum soma_status status = soma_u64_replace(SOMA_TYPED_FN(_raw)(map), SOMA_TYPED_FN(_word_of_key)(key),
@@ -239,9 +244,8 @@ static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *m
 }
 
 /** NAME_cas() - see soma_u64_cas(). */
-static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                   SOMA_TYPED_VALUE expected, SOMA_TYPED_VALUE desired,
-                                                   SOMA_TYPED_VALUE *actual)
+static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key, SOMA_TYPED_V expected,
+                                                   SOMA_TYPED_V desired, SOMA_TYPED_V *actual)
 {
     uint64_t word = 0;
     const enum soma_status status =
@@ -253,8 +257,7 @@ static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, 
 }
 
 /** NAME_remove() - see soma_u64_remove(). */
-static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                      SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key, SOMA_TYPED_V *old)
 {
     uint64_t word = 0;
     const enum soma_status status = soma_u64_remove(SOMA_TYPED_FN(_raw)(map), SOMA_TYPED_FN(_word_of_key)(key), &word);
@@ -264,8 +267,8 @@ static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *ma
 }
 
 /** NAME_remove_if() - see soma_u64_remove_if(). */
-static inline enum soma_status SOMA_TYPED_FN(_remove_if)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                         SOMA_TYPED_VALUE expected, SOMA_TYPED_VALUE *actual)
+static inline enum soma_status SOMA_TYPED_FN(_remove_if)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                         SOMA_TYPED_V expected, SOMA_TYPED_V *actual)
 {
     uint64_t word = 0;
     const enum soma_status status = soma_u64_remove_if(SOMA_TYPED_FN(_raw)(map), SOMA_TYPED_FN(_word_of_key)(key),
@@ -284,14 +287,14 @@ struct SOMA_TYPED_FN(_update_call) {
 static inline enum soma_status SOMA_TYPED_FN(_update_step)(uint64_t key, bool present, uint64_t *word, void *ctx)
 {
     const struct SOMA_TYPED_FN(_update_call) *call = (const struct SOMA_TYPED_FN(_update_call) *)ctx;
-    SOMA_TYPED_VALUE value = SOMA_TYPED_FN(_value_of)(*word);
+    SOMA_TYPED_V value = SOMA_TYPED_FN(_value_of)(*word);
     const enum soma_status answer = call->fn(SOMA_TYPED_FN(_key_of)(key), present, &value, call->ctx);
     *word = SOMA_TYPED_FN(_word_of)(value);
     return answer;
 }
 
 /** NAME_update() - see soma_u64_update(). */
-static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
+static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
                                                       SOMA_TYPED_FN(_update_fn) fn, void *ctx)
 {
     struct SOMA_TYPED_FN(_update_call) call = {fn, ctx};
@@ -304,7 +307,7 @@ static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *ma
 /* What travels through soma_u64_update() when a sum must wrap before 64 bits. */
 struct SOMA_TYPED_FN(_sum) {
     uint64_t delta;
-    SOMA_TYPED_VALUE old;
+    SOMA_TYPED_V old;
 };
 
 static inline enum soma_status SOMA_TYPED_FN(_sum_step)(uint64_t key, bool present, uint64_t *word, void *ctx)
@@ -313,18 +316,18 @@ static inline enum soma_status SOMA_TYPED_FN(_sum_step)(uint64_t key, bool prese
     (void)key;
     (void)present;
     sum->old = SOMA_TYPED_FN(_value_of)(*word);
-    *word = SOMA_TYPED_FN(_word_of)((SOMA_TYPED_VALUE)((uint64_t)sum->old + sum->delta));
+    *word = SOMA_TYPED_FN(_word_of)((SOMA_TYPED_V)((uint64_t)sum->old + sum->delta));
     return SOMA_OK;
 }
 
 /** NAME_fetch_add() - see soma_u64_fetch_add(); exact in the type's own width. */
-static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_KEY key,
-                                                         SOMA_TYPED_VALUE delta, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                         SOMA_TYPED_V delta, SOMA_TYPED_V *old)
 {
     struct SOMA_TYPED_FN(_sum) sum = {(uint64_t)delta, 0};
     uint64_t word = 0;
     enum soma_status status;
-    if (sizeof(SOMA_TYPED_VALUE) == sizeof word) {
+    if (sizeof(SOMA_TYPED_V) == sizeof word) {
         status = soma_u64_fetch_add(SOMA_TYPED_FN(_raw)(map), SOMA_TYPED_FN(_word_of_key)(key), sum.delta, &word);
         sum.old = SOMA_TYPED_FN(_value_of)(word);
     } else {
@@ -339,8 +342,8 @@ static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME 
 #endif
 
 /** NAME_put_many() - see soma_u64_put_many(). */
-static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *keys,
-                                                        const SOMA_TYPED_VALUE *values, size_t n, size_t *done)
+static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys,
+                                                        const SOMA_TYPED_V *values, size_t n, size_t *done)
 {
     enum soma_status status = SOMA_OK;
     size_t total = 0;
@@ -394,7 +397,7 @@ static inline enum soma_status SOMA_TYPED_FN(_shrink)(struct SOMA_TYPED_NAME *ma
 /* ---- Types ---- */
 
 /** As soma_map_update_fn, in these types. */
-typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(const SOMA_TYPED_KEY *key, bool present, SOMA_TYPED_VALUE *value,
+typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(const SOMA_TYPED_K *key, bool present, SOMA_TYPED_V *value,
                                                       void *ctx);
 
 /** NAME_raw() - the map underneath. */
@@ -409,15 +412,15 @@ static inline const soma_map *SOMA_TYPED_FN(_raw_const)(const struct SOMA_TYPED_
 }
 
 /** NAME_value_of() - the value whose bytes start at data; for value_retire. */
-static inline SOMA_TYPED_VALUE SOMA_TYPED_FN(_value_of)(const void *data)
+static inline SOMA_TYPED_V SOMA_TYPED_FN(_value_of)(const void *data)
 {
-    SOMA_TYPED_VALUE value;
+    SOMA_TYPED_V value;
     memcpy(&value, data, sizeof value);
     return value;
 }
 
 /* What comes out is borrowed until the section that this opens is closed by NAME_out(). */
-static inline struct soma_bytes *SOMA_TYPED_FN(_in)(struct soma_bytes *borrowed, const SOMA_TYPED_VALUE *out)
+static inline struct soma_bytes *SOMA_TYPED_FN(_in)(struct soma_bytes *borrowed, const SOMA_TYPED_V *out)
 {
     if (!out)
         return NULL;
@@ -427,7 +430,7 @@ static inline struct soma_bytes *SOMA_TYPED_FN(_in)(struct soma_bytes *borrowed,
     return borrowed;
 }
 
-static inline void SOMA_TYPED_FN(_out)(const struct soma_bytes *borrowed, SOMA_TYPED_VALUE *out, bool named)
+static inline void SOMA_TYPED_FN(_out)(const struct soma_bytes *borrowed, SOMA_TYPED_V *out, bool named)
 {
     if (!out)
         return;
@@ -458,15 +461,15 @@ static inline void SOMA_TYPED_FN(_free)(struct SOMA_TYPED_NAME *map)
 /* ---- Reading ---- */
 
 /** NAME_get() - see soma_map_get_copy(). */
-static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                   SOMA_TYPED_VALUE *value)
+static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                   SOMA_TYPED_V *value)
 {
     return soma_map_get_copy(SOMA_TYPED_FN(_raw_const)(map), key, sizeof *key, value, value ? sizeof *value : 0, NULL);
 }
 
 /** NAME_get_many() - see soma_map_get_many(). values[i] is written when keys[i] is found. */
-static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *keys, size_t n,
-                                              SOMA_TYPED_VALUE *values, bool *found)
+static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys, size_t n,
+                                              SOMA_TYPED_V *values, bool *found)
 {
     size_t total = 0;
     if (!map || !keys)
@@ -496,8 +499,8 @@ static inline size_t SOMA_TYPED_FN(_get_many)(const struct SOMA_TYPED_NAME *map,
 /* ---- Writing ---- */
 
 /** NAME_put() - see soma_map_put(). */
-static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                   const SOMA_TYPED_VALUE *value, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                   const SOMA_TYPED_V *value, SOMA_TYPED_V *old)
 {
     struct soma_bytes bytes;
     const enum soma_status status =
@@ -507,8 +510,8 @@ static inline enum soma_status SOMA_TYPED_FN(_put)(struct SOMA_TYPED_NAME *map, 
 }
 
 /** NAME_put_new() - see soma_map_put_new(). */
-static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                       const SOMA_TYPED_VALUE *value, SOMA_TYPED_VALUE *present)
+static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                       const SOMA_TYPED_V *value, SOMA_TYPED_V *present)
 {
     struct soma_bytes bytes;
     const enum soma_status status = soma_map_put_new(SOMA_TYPED_FN(_raw)(map), key, sizeof *key, value, sizeof *value,
@@ -518,8 +521,8 @@ static inline enum soma_status SOMA_TYPED_FN(_put_new)(struct SOMA_TYPED_NAME *m
 }
 
 /** NAME_replace() - see soma_map_replace(). */
-static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                       const SOMA_TYPED_VALUE *value, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                       const SOMA_TYPED_V *value, SOMA_TYPED_V *old)
 {
     struct soma_bytes bytes;
     const enum soma_status status = soma_map_replace(SOMA_TYPED_FN(_raw)(map), key, sizeof *key, value, sizeof *value,
@@ -529,9 +532,9 @@ static inline enum soma_status SOMA_TYPED_FN(_replace)(struct SOMA_TYPED_NAME *m
 }
 
 /** NAME_cas() - see soma_map_cas(). */
-static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                   const SOMA_TYPED_VALUE *expected, const SOMA_TYPED_VALUE *desired,
-                                                   SOMA_TYPED_VALUE *actual)
+static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                   const SOMA_TYPED_V *expected, const SOMA_TYPED_V *desired,
+                                                   SOMA_TYPED_V *actual)
 {
     struct soma_bytes bytes;
     const enum soma_status status = soma_map_cas(SOMA_TYPED_FN(_raw)(map), key, sizeof *key, expected, sizeof *expected,
@@ -541,8 +544,8 @@ static inline enum soma_status SOMA_TYPED_FN(_cas)(struct SOMA_TYPED_NAME *map, 
 }
 
 /** NAME_remove() - see soma_map_remove(). */
-static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                      SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                      SOMA_TYPED_V *old)
 {
     struct soma_bytes bytes;
     const enum soma_status status =
@@ -552,8 +555,8 @@ static inline enum soma_status SOMA_TYPED_FN(_remove)(struct SOMA_TYPED_NAME *ma
 }
 
 /** NAME_remove_if() - see soma_map_remove_if(). */
-static inline enum soma_status SOMA_TYPED_FN(_remove_if)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                         const SOMA_TYPED_VALUE *expected, SOMA_TYPED_VALUE *actual)
+static inline enum soma_status SOMA_TYPED_FN(_remove_if)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                         const SOMA_TYPED_V *expected, SOMA_TYPED_V *actual)
 {
     struct soma_bytes bytes;
     const enum soma_status status = soma_map_remove_if(SOMA_TYPED_FN(_raw)(map), key, sizeof *key, expected,
@@ -566,7 +569,7 @@ static inline enum soma_status SOMA_TYPED_FN(_remove_if)(struct SOMA_TYPED_NAME 
 struct SOMA_TYPED_FN(_update_call) {
     SOMA_TYPED_FN(_update_fn) fn;
     void *ctx;
-    SOMA_TYPED_VALUE value;
+    SOMA_TYPED_V value;
 };
 
 static inline enum soma_status SOMA_TYPED_FN(_update_step)(const void *key, size_t key_len, bool present,
@@ -580,11 +583,11 @@ static inline enum soma_status SOMA_TYPED_FN(_update_step)(const void *key, size
         memset(&call->value, 0, sizeof call->value);
     bytes->data = &call->value;
     bytes->len = sizeof call->value;
-    return call->fn((const SOMA_TYPED_KEY *)key, present, &call->value, call->ctx);
+    return call->fn((const SOMA_TYPED_K *)key, present, &call->value, call->ctx);
 }
 
 /** NAME_update() - see soma_map_update(). */
-static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
+static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
                                                       SOMA_TYPED_FN(_update_fn) fn, void *ctx)
 {
     struct SOMA_TYPED_FN(_update_call) call;
@@ -598,23 +601,23 @@ static inline enum soma_status SOMA_TYPED_FN(_update)(struct SOMA_TYPED_NAME *ma
 /* What travels through NAME_update() for a sum. */
 struct SOMA_TYPED_FN(_sum) {
     uint64_t delta;
-    SOMA_TYPED_VALUE old;
+    SOMA_TYPED_V old;
 };
 
-static inline enum soma_status SOMA_TYPED_FN(_sum_step)(const SOMA_TYPED_KEY *key, bool present,
-                                                        SOMA_TYPED_VALUE *value, void *ctx)
+static inline enum soma_status SOMA_TYPED_FN(_sum_step)(const SOMA_TYPED_K *key, bool present, SOMA_TYPED_V *value,
+                                                        void *ctx)
 {
     struct SOMA_TYPED_FN(_sum) *sum = (struct SOMA_TYPED_FN(_sum) *)ctx;
     (void)key;
     (void)present;
     sum->old = *value;
-    *value = (SOMA_TYPED_VALUE)((uint64_t)sum->old + sum->delta);
+    *value = (SOMA_TYPED_V)((uint64_t)sum->old + sum->delta);
     return SOMA_OK;
 }
 
 /** NAME_fetch_add() - see soma_map_fetch_add(); for integers of any width, exact in it. */
-static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *key,
-                                                         SOMA_TYPED_VALUE delta, SOMA_TYPED_VALUE *old)
+static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *key,
+                                                         SOMA_TYPED_V delta, SOMA_TYPED_V *old)
 {
     struct SOMA_TYPED_FN(_sum) sum = {(uint64_t)delta, 0};
     const enum soma_status status = SOMA_TYPED_FN(_update)(map, key, SOMA_TYPED_FN(_sum_step), &sum);
@@ -626,8 +629,8 @@ static inline enum soma_status SOMA_TYPED_FN(_fetch_add)(struct SOMA_TYPED_NAME 
 #endif
 
 /** NAME_put_many() - see soma_map_put_many(). */
-static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_KEY *keys,
-                                                        const SOMA_TYPED_VALUE *values, size_t n, size_t *done)
+static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys,
+                                                        const SOMA_TYPED_V *values, size_t n, size_t *done)
 {
     enum soma_status status = SOMA_OK;
     size_t total = 0;

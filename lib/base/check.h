@@ -12,10 +12,10 @@
 void soma__complain(const char *where, const char *what);
 
 #define MISUSE(what) soma__complain(__func__, (what))
-#define ASSERT(invariant, condition)                                                                                  \
-    do {                                                                                                              \
-        if (!(condition))                                                                                             \
-            soma__complain(__func__, "broken invariant " invariant ": " #condition);                                  \
+#define ASSERT(invariant, condition)                                                                                   \
+    do {                                                                                                               \
+        if (!(condition))                                                                                              \
+            soma__complain(__func__, "broken invariant " invariant ": " #condition);                                   \
     } while (0)
 
 #else

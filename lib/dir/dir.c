@@ -6,21 +6,20 @@
  * Growth      One swap of the state word after the new level's pages are committed. A bucket of the new level is not
  *             set up (its word is 0): readers start from the bucket that it was split from, so nothing is ever missing,
  *             it is only a little further away. Updates set up the bucket that they need, and every few insertions a
- *             block of SET_UP_BLOCK more, so a level is complete after a quarter of the insertions it was made for.
- * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE: the
- *             claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need
- *             the bucket before step 4 start from its parent. A walker that meets it in the list after step 3 does step
- *             4 itself.
- * Takes effect  A bucket is in the list at the swap of step 3. Growth, at DIR-2.
- * Progress    Lock-free. A thread that stops between 2 and 4 makes one bucket's walks longer, nothing else.
- * Staleness   Who read an older, smaller m starts further away. Who read an older, larger m: shrink.c.
+ *             block of SET_UP_BLOCK more, so a level is complete after an eighth of the insertions it was made for.
+ * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE:
+ * the claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need the bucket
+ * before step 4 start from its parent. A walker that meets it in the list after step 3 does step 4 itself. Takes effect
+ * A bucket is in the list at the swap of step 3. Growth, at DIR-2. Progress    Lock-free. A thread that stops between 2
+ * and 4 makes one bucket's walks longer, nothing else. Staleness   Who read an older, smaller m starts further away.
+ * Who read an older, larger m: shrink.c.
  */
 #include "dir/dir.h"
 
 #include "mem/mem.h"
 
 /* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
-#define SET_UP_BLOCK 32
+#define SET_UP_BLOCK 64
 
 /* Entries fetched ahead on each walk; a bucket about to be split holds one on average. */
 #define FETCH_DEPTH 2
@@ -62,7 +61,7 @@ void soma__dir_init(struct soma__dir *dir, struct soma__list list)
     dir->list = list;
     soma__edge_init(soma__dir_bucket_at(dir, 0), EDGE_END);
     /* order DIR-3 relaxed | not yet shared: the map is handed out by other means | pairs: DIR-3 */
-    atom_store_rlx(&dir->cursor, 1); /* DIR-3 */
+    atom_store_rlx(&dir->cursor, 1);                                          /* DIR-3 */
     atom_store_rlx(&dir->state, dir_state(DIR_FIRST_LOG2, 0, DIR_STEADY, 0)); /* DIR-3 */
 }
 
@@ -172,7 +171,7 @@ enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n)
     const unsigned m = bits_log2_ceil(n);
     if (!grow_to(dir, m))
         return SOMA_E_NOMEM;
-    uint64_t floor = atom_load_rlx(&dir->floor_log2); /* DIR-4 */
+    uint64_t floor = atom_load_rlx(&dir->floor_log2);               /* DIR-4 */
     while (floor < m && !atom_cas_rlx(&dir->floor_log2, &floor, m)) /* DIR-4 */
         ;
     return SOMA_OK;

@@ -5,8 +5,8 @@
  * one sum away and never changes. The first page of the range holds the header and the first DIR_FIRST buckets; an
  * empty map needs no more.
  *
- * The state word says all: how many buckets there are (2^m), and which level is being taken out, if any. Everybody reads
- * it inside a read section, so a grace period after a change nobody acts on the old one any more. Growth: dir.c.
+ * The state word says all: how many buckets there are (2^m), and which level is being taken out, if any. Everybody
+ * reads it inside a read section, so a grace period after a change nobody acts on the old one any more. Growth: dir.c.
  * Shrinking: shrink.c.
  */
 #ifndef SOMA_DIR_DIR_H

@@ -13,10 +13,10 @@
  *   STEADY    The level may be used again.
  * Invariants  S1. While a level is going nobody sets up its buckets: who would has read a state that says so, or was
  *             there before DRAIN passed.
- *             S2. A frozen bucket word is out of the list for good: only RELEASE changes it, a grace period later. (Were
- *             it linked again at once, a thread that is late in taking it out would take out the new one.)
- *             S3. Growth never waits for any of this: if the table grows over a going level, the walks of its buckets
- *             start at their parents' until it is gone.
+ *             S2. A frozen bucket word is out of the list for good: only RELEASE changes it, a grace period later.
+ * (Were it linked again at once, a thread that is late in taking it out would take out the new one.) S3. Growth never
+ * waits for any of this: if the table grows over a going level, the walks of its buckets start at their parents' until
+ * it is gone.
  */
 #include "dir/dir.h"
 

@@ -2,9 +2,9 @@
 /* bytes.c - the byte map.
  *
  * An entry is one piece of memory: link, lengths, hash, value, key. It never changes once it is linked: a put on a key
- * that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody ever
- * sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key has
- * one place whatever the hash does.
+ * that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody
+ * ever sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key
+ * has one place whatever the hash does.
  *
  * Takes effect
  *   lookups   found: at the read of the entry's link, not frozen; at the freezing, if it was frozen by a replacement,
@@ -164,7 +164,7 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
-    struct soma__reader *self = soma__section_enter();
+    const struct soma__section section = soma__section_enter();
     const struct soma__node *node = find(&map->core, &wanted);
     if (node) {
         const struct soma_bytes value = entry_value(node);
@@ -174,7 +174,7 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
         if (len)
             *len = value.len;
     }
-    soma__section_exit(self);
+    soma__section_exit(section);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
@@ -185,11 +185,11 @@ enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t k
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
-    struct soma__reader *self = soma__section_enter();
+    const struct soma__section section = soma__section_enter();
     const struct soma__node *node = find(&map->core, &wanted);
     if (node && value)
         *value = entry_value(node);
-    soma__section_exit(self);
+    soma__section_exit(section);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
@@ -228,15 +228,15 @@ size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, siz
     }
     size_t hits = 0;
     for (size_t done = 0; done < n;) {
-        struct soma__reader *self = soma__section_enter();
+        const struct soma__section section = soma__section_enter();
         const size_t end = n - done < CORE_SECTION ? n : done + CORE_SECTION;
         while (done < end) {
             const size_t flight = end - done < CORE_FLIGHT ? end - done : CORE_FLIGHT;
-            hits += get_flight(&map->core, keys + done, flight, values ? values + done : NULL,
-                               found ? found + done : NULL);
+            hits +=
+                get_flight(&map->core, keys + done, flight, values ? values + done : NULL, found ? found + done : NULL);
             done += flight;
         }
-        soma__section_exit(self);
+        soma__section_exit(section);
     }
     return hits;
 }
@@ -245,7 +245,11 @@ size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, siz
 
 /* What an update wants, given what is there. */
 struct verdict {
-    enum { LEAVE, STORE, REMOVE } what;
+    enum {
+        LEAVE,
+        STORE,
+        REMOVE
+    } what;
     enum soma_status answer; /* if LEAVE */
     struct soma_bytes value; /* if STORE */
 };
@@ -407,11 +411,11 @@ static enum soma_status update_map(soma_map *map, const void *key, size_t len, d
     enum soma_status status;
     do {
         struct soma_bytes found = {.data = NULL, .len = 0};
-        struct soma__reader *self = soma__section_enter();
-        status = attempts(&map->core, self, &wanted, decide, order, &found);
+        const struct soma__section section = soma__section_enter();
+        status = attempts(&map->core, section.self, &wanted, decide, order, &found);
         if (word && status == SOMA_REPLACED)
             memcpy(word, found.data, sizeof *word);
-        core_exit(&map->core, self);
+        core_exit(&map->core, section);
         if (old && status >= 0 && found.data)
             *old = found;
     } while (UNLIKELY(status < 0) && core_retry(&map->core, status, &tries));
@@ -468,8 +472,8 @@ static struct verdict decide_cas(struct update *update, const struct soma_bytes 
     return (struct verdict){.what = STORE, .value = update->order->value};
 }
 
-enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected,
-                              size_t expected_len, const void *desired, size_t desired_len, struct soma_bytes *actual)
+enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected, size_t expected_len,
+                              const void *desired, size_t desired_len, struct soma_bytes *actual)
 {
     const struct order order = {.value = {desired, desired_len}, .expected = {expected, expected_len}};
     return update_map(map, key, key_len, decide_cas, &order, actual, NULL);
@@ -589,10 +593,10 @@ enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
     unsigned tries = 0;
     while (stored < n && status >= 0) {
         const size_t before = stored;
-        struct soma__reader *self = soma__section_enter();
-        status = put_flight(&map->core, self, keys + stored, values + stored,
+        const struct soma__section section = soma__section_enter();
+        status = put_flight(&map->core, section.self, keys + stored, values + stored,
                             n - stored < CORE_FLIGHT ? n - stored : CORE_FLIGHT, &stored);
-        core_exit(&map->core, self);
+        core_exit(&map->core, section);
         tries = stored > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;

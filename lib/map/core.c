@@ -31,8 +31,8 @@ enum soma_status core_new(const struct core_options *options, core_release_fn re
         return SOMA_E_NOMEM;
     struct core *core = (struct core *)(void *)dir;
     soma__dir_init(dir, (struct soma__list){.owner = &core->owner, .node_bytes = node_bytes});
-    soma__owner_init(&core->owner, options->deferred_bytes_max ? options->deferred_bytes_max
-                                                                : SOMA_DEFERRED_BYTES_DEFAULT);
+    soma__owner_init(&core->owner,
+                     options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
     core->owner.release = release;
     core->owner.gone = core_gone;
     core->flags = options->flags;
@@ -88,7 +88,7 @@ void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 /* order CORE-2 relaxed | value only: two threads may race to report, the swap lets one | pairs: CORE-2 */
 static bool stall_is_new(struct core *core, uint64_t grace)
 {
-    uint64_t told = atom_load_rlx(&core->stall_told); /* CORE-2 */
+    uint64_t told = atom_load_rlx(&core->stall_told);                     /* CORE-2 */
     return told < grace && atom_cas_rlx(&core->stall_told, &told, grace); /* CORE-2 */
 }
 
@@ -189,9 +189,9 @@ enum soma_status core_clear(struct core *core)
     uint64_t position = 0;
     unsigned tries = 0;
     for (;;) {
-        struct soma__reader *self = soma__section_enter();
-        const enum soma_status status = clear_some(core, self, &position);
-        core_exit(core, self);
+        const struct soma__section section = soma__section_enter();
+        const enum soma_status status = clear_some(core, section.self, &position);
+        core_exit(core, section);
         if (status == SOMA_END)
             return SOMA_OK;
         if (status == SOMA_OK)
@@ -209,9 +209,9 @@ enum soma_status core_reserve(struct core *core, uint64_t n)
         MISUSE("n is 0");
         return SOMA_E_INVALID;
     }
-    struct soma__reader *self = soma__section_enter();
+    const struct soma__section section = soma__section_enter();
     const enum soma_status status = soma__dir_reserve(&core->dir, n);
-    core_exit(core, self);
+    core_exit(core, section);
     return status;
 }
 
@@ -224,11 +224,11 @@ enum soma_status core_shrink(struct core *core)
 {
     soma__dir_unreserve(&core->dir);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
-        struct soma__reader *self = soma__section_enter();
+        const struct soma__section section = soma__section_enter();
         const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
-        const bool moved = soma__dir_shrink_step(&core->dir, self);
+        const bool moved = soma__dir_shrink_step(&core->dir, section.self);
         const uint64_t state = soma__dir_state(&core->dir);
-        core_exit(core, self);
+        core_exit(core, section);
         if (!started && !moved && dir_phase(state) == DIR_STEADY)
             return SOMA_OK;
         idle = moved ? 0 : idle + 1;

@@ -111,10 +111,10 @@ enum soma_status core_answer(struct soma__reader *self, enum soma_status answer)
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);
 
-ALWAYS_INLINE void core_exit(struct core *core, struct soma__reader *self)
+ALWAYS_INLINE void core_exit(struct core *core, struct soma__section section)
 {
-    if (UNLIKELY(soma__section_close(self)))
-        core_left(core, self);
+    if (UNLIKELY(soma__section_close(section)))
+        core_left(core, section.self);
 }
 
 /* What an attempt at an update answers when another update got in the way. Never leaves the map. */

@@ -4,18 +4,17 @@
  * An entry is its link, its value and its hash, from which the key can be had back. Link and value stand side by side:
  * an update in place changes the value by one 16-byte swap that expects the link as it was, unfrozen; so it cannot
  * succeed on an entry that has been removed, and a removal, the same kind of swap, takes exactly the value it reports.
- * Without a 16-byte swap (cas16 off) values never change: an update links a new entry behind the old one and freezes the
- * old one in the same swap (REPLACED).
+ * Without a 16-byte swap (cas16 off) values never change: an update links a new entry behind the old one and freezes
+ * the old one in the same swap (REPLACED).
  *
  * Takes effect
- *   get       found: at the read of the value, since the link, read after it, was not frozen. Absent: at the read of the
- *             edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was
- *             later: an entry that is reached was linked when the edge to it was read, and while a frozen entry is
- *             linked no other with its key is (inserting takes it out first).
- *   update    at the swap that changes the value, links the entry or freezes it (WORD-1, ORDER-3).
- *   no change at the read of the value, with the link unfrozen after it; absent, at the read of the edge, as get.
- * Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up ahead of it. An
- *             update goes back only when another update has got in.
+ *   get       found: at the read of the value, since the link, read after it, was not frozen. Absent: at the read of
+ * the edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was later: an
+ * entry that is reached was linked when the edge to it was read, and while a frozen entry is linked no other with its
+ * key is (inserting takes it out first). update    at the swap that changes the value, links the entry or freezes it
+ * (WORD-1, ORDER-3). no change at the read of the value, with the link unfrozen after it; absent, at the read of the
+ * edge, as get. Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up
+ * ahead of it. An update goes back only when another update has got in.
  */
 #include <soma/u64.h>
 
@@ -35,7 +34,10 @@ _Static_assert(offsetof(struct word_entry, node.second) == 8, "edge and value ar
 #define VALUE_BYTES 16
 
 /* Kinds of retired items: (entry, RETIRE_ENTRY) and (value, RETIRE_VALUE). */
-enum { RETIRE_ENTRY, RETIRE_VALUE };
+enum {
+    RETIRE_ENTRY,
+    RETIRE_VALUE
+};
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
@@ -102,16 +104,32 @@ ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_
     }
 }
 
-ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value, struct soma__reader *self)
+/* A lookup from its bucket on. Most hits are the bucket's first entry, and a plain edge to it needs no unpacking. */
+ALWAYS_INLINE bool find(const struct soma__dir *dir, uint64_t hash, uint64_t *value)
 {
-    const struct core *core = &map->core;
-    const uint64_t hash = soma__mix_hash(&core->hash.mix, key);
+    const uint64_t word = soma__edge_read(soma__dir_bucket_hint(dir, hash));
+    if (LIKELY((word & EDGE_FLAGS) == 0 && word != 0)) {
+        const struct soma__node *node = (const struct soma__node *)(uintptr_t)word;
+        if (LIKELY(node->hash == hash)) {
+            *value = value_read(node);
+            if (LIKELY((soma__edge_read(&node->edge) & EDGE_FROZEN) == 0))
+                return true;
+        }
+        return find_from(dir, word, hash, value);
+    }
+    return find_from(dir, soma__dir_start(dir, hash), hash, value);
+}
+
+ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value, struct soma__section section)
+{
+    const struct soma__dir *dir = &map->core.dir;
+    const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
     uint64_t found;
-    const bool present = find_from(&core->dir, soma__dir_start(&core->dir, hash), hash, &found);
+    const bool present = find(dir, hash, &found);
     if (present && value)
         *value = found;
     const enum soma_status status = present ? SOMA_OK : SOMA_ABSENT;
-    return UNLIKELY(soma__section_close(self)) ? core_answer(self, status) : status;
+    return UNLIKELY(soma__section_close(section)) ? core_answer(section.self, status) : status;
 }
 
 static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t key, uint64_t *value)
@@ -123,15 +141,14 @@ static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t key, uin
     return get(map, key, value, soma__section_enter());
 }
 
-/* The fast path calls nothing but in its tail: the fewer instructions a lookup takes, the more lookups the processor has
- * under way, and the more of their cache misses overlap. */
+/* The fast path calls nothing but in its tail: the fewer instructions a lookup takes, the more lookups the processor
+ * has under way, and the more of their cache misses overlap. */
 enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
 {
     struct soma__reader *self = soma__self;
     if (UNLIKELY(!self || !map))
         return get_slow(map, key, value);
-    soma__section_open(self);
-    return get(map, key, value, self);
+    return get(map, key, value, soma__section_open(self));
 }
 
 /* Looks up to CORE_FLIGHT keys up in three rounds, each of which touches the lines that the one before has fetched. */
@@ -169,15 +186,15 @@ size_t soma_u64_get_many(const soma_u64 *map, const uint64_t *keys, size_t n, ui
     }
     size_t hits = 0;
     for (size_t done = 0; done < n;) {
-        struct soma__reader *self = soma__section_enter();
+        const struct soma__section section = soma__section_enter();
         const size_t end = n - done < CORE_SECTION ? n : done + CORE_SECTION;
         while (done < end) {
             const size_t flight = end - done < CORE_FLIGHT ? end - done : CORE_FLIGHT;
-            hits += get_flight(&map->core, keys + done, flight, values ? values + done : NULL,
-                               found ? found + done : NULL);
+            hits +=
+                get_flight(&map->core, keys + done, flight, values ? values + done : NULL, found ? found + done : NULL);
             done += flight;
         }
-        soma__section_exit(self);
+        soma__section_exit(section);
     }
     return hits;
 }
@@ -186,7 +203,11 @@ size_t soma_u64_get_many(const soma_u64 *map, const uint64_t *keys, size_t n, ui
 
 /* What an update wants, given what is there. */
 struct verdict {
-    enum { LEAVE, STORE, REMOVE } what;
+    enum {
+        LEAVE,
+        STORE,
+        REMOVE
+    } what;
     enum soma_status answer; /* if LEAVE */
     uint64_t value;          /* if STORE */
 };
@@ -290,8 +311,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
 static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
                                      uint64_t edge, uint64_t old)
 {
-    const enum soma_status room =
-        soma__retire_prepare(update->self, &update->core->owner, sizeof(struct word_entry));
+    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, sizeof(struct word_entry));
     if (room != SOMA_OK)
         return room;
 #if HAVE_CAS16
@@ -314,8 +334,7 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
     struct soma__dir *dir = &update->core->dir;
     struct soma__place place;
     place.prev = soma__dir_bucket(dir, update->self, update->hash);
-    const enum soma_status walked =
-        soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, &place);
+    const enum soma_status walked = soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, &place);
     if (UNLIKELY(walked != SOMA_OK))
         return walked < 0 ? walked : CORE_AGAIN;
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
@@ -362,9 +381,9 @@ ALWAYS_INLINE enum soma_status update_map(soma_u64 *map, decide_fn decide, const
     uint64_t found = 0;
     enum soma_status status;
     do {
-        struct soma__reader *self = soma__section_enter();
-        status = attempts(&map->core, self, decide, order, &found);
-        core_exit(&map->core, self);
+        const struct soma__section section = soma__section_enter();
+        status = attempts(&map->core, section.self, decide, order, &found);
+        core_exit(&map->core, section);
     } while (UNLIKELY(status < 0) && core_retry(&map->core, status, &tries));
     if (old && status >= 0 && status != SOMA_ABSENT)
         *old = found;
@@ -540,10 +559,10 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
     unsigned tries = 0;
     while (stored < n && status >= 0) {
         const size_t before = stored;
-        struct soma__reader *self = soma__section_enter();
-        status = put_section(&map->core, self, keys, values, n - stored < CORE_SECTION ? n : stored + CORE_SECTION,
-                             &stored);
-        core_exit(&map->core, self);
+        const struct soma__section section = soma__section_enter();
+        status = put_section(&map->core, section.self, keys, values,
+                             n - stored < CORE_SECTION ? n : stored + CORE_SECTION, &stored);
+        core_exit(&map->core, section);
         tries = stored > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;

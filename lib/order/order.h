@@ -22,9 +22,9 @@
  *             O4. Every entry is retired once: by the thread whose swap took it out of its predecessor's edge.
  *             O5. Sentinels that readers start from are linked and unfrozen at that instant.
  * Together    Everything may run beside everything, inside read sections.
- * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when it
- *             read the edge that led it there (see the lookups in map/).
- * Not here    Keys (callers compare), buckets' numbers and growth (dir/), memory.
+ * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when
+ * it read the edge that led it there (see the lookups in map/). Not here    Keys (callers compare), buckets' numbers
+ * and growth (dir/), memory.
  */
 #ifndef SOMA_ORDER_ORDER_H
 #define SOMA_ORDER_ORDER_H
@@ -116,9 +116,9 @@ ALWAYS_INLINE bool soma__edge_swap(struct atom *edge, uint64_t *expected, uint64
 /* ---- Buckets' numbers ----
  *
  * With 2^m buckets, the bucket of a hash is its top m bits, p. Numbering them by p would renumber all when m grows, so
- * they are numbered by levels: bucket 0 is p = 0; the 2^(l-1) buckets that level l adds are those whose p, as a fraction
- * of the whole, has l digits. Written with a leading one, q = 1p, the number is q without its trailing zeros and without
- * the lowest one: then q and q0 (the same fraction, m + 1 bits) have the same number. */
+ * they are numbered by levels: bucket 0 is p = 0; the 2^(l-1) buckets that level l adds are those whose p, as a
+ * fraction of the whole, has l digits. Written with a leading one, q = 1p, the number is q without its trailing zeros
+ * and without the lowest one: then q and q0 (the same fraction, m + 1 bits) have the same number. */
 
 /* The leading-one form of the bucket of a hash among 2^m. */
 ALWAYS_INLINE uint64_t soma__bucket_of(uint64_t hash, unsigned m)

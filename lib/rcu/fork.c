@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* fork.c - parent and child go on.
  *
- * Before: the claim is taken, so that no other thread is in the middle of moving chunks, and liburcu's own handlers hold
- * its registry. Both are short unless the program itself waits in liburcu. In the child the other threads are gone: their
- * records are free, their sections are over, and what they had retired is closed on their behalf. A chunk that another
- * thread was just releasing is lost to the child: at most WORK_CHUNKS a thread.
+ * Before: the claim is taken, so that no other thread is in the middle of moving chunks, and liburcu's own handlers
+ * hold its registry. Both are short unless the program itself waits in liburcu. In the child the other threads are
+ * gone: their records are free, their sections are over, and what they had retired is closed on their behalf. A chunk
+ * that another thread was just releasing is lost to the child: at most WORK_CHUNKS a thread.
  */
 #include <pthread.h>
 #include <sys/syscall.h>
@@ -49,10 +49,13 @@ static void after_fork_child(void)
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
         if (r == soma__reader_joined()) {
             atom_store_rlx(&r->thread, (uint64_t)syscall(SYS_gettid)); /* FORK-1 */
-        } else if (atom_load_rlx(&r->in_use)) { /* FORK-1 */
+        } else if (atom_load_rlx(&r->in_use)) {                        /* FORK-1 */
             soma__chunks_bury(r);
             atom_store_rlx(&r->busy, 0); /* FORK-1 */
-            atom_store_rlx(&r->depth, 0); /* FORK-1 */
+            atom_store_rlx(&r->word, 0); /* FORK-1 */
+            r->depth = 0;
+            r->outer = 0;
+            r->due = false;
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }
     }

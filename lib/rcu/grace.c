@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: ISC */
 /* grace.c - grace periods, polled.
  *
- * Source      The idea is the Linux kernel's dynticks sampling: snapshot a counter of each thread, and come back to see
+ * Source      The Linux kernel's dynticks sampling: snapshot a counter of each CPU, odd or even, and come back to see
  *             whether it has moved. The asymmetric barrier is membarrier(2), as liburcu uses it.
- * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex and
- *             a thread to wait in; a map operation may have neither. docs/decisions/0001-polled-grace-periods.md.
- * Shape       started, completed: numbers of grace periods. A grace period is pending while they differ.
- * Start       With the claim held: started goes up by one; a barrier makes all threads' sections visible and all
- *             unlinking visible to later sections; each thread's `passed` is noted if it is inside a section.
- * End         When every noted thread has been seen outside, or with another `passed`. Then completed = started.
- * Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that grace period starts later, so
- *             every section that could have found the thing is sampled inside, or is over.
- *             G2. `passed` goes up before `depth` goes to 0, after the section's last read. So a thread that is seen
- *             outside has also published its last `passed`, and a changed `passed` means that the section that was
- *             sampled has read its last.
- *             G3. completed never passes started, and started is at most one ahead.
- * Takes effect  A grace period is over at GRACE-3.
- * Progress    A poll is one bounded scan, and whoever finds another thread polling goes away. Grace periods as such
- *             depend on readers leaving, and on the claim's holder being scheduled.
- * Not here    Chunks (retire.c), records (reader.c).
+ * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex
+ * and a thread to wait in; a map operation may have neither. docs/decisions/0001-polled-grace-periods.md. Shape
+ * started, completed: numbers of grace periods. A grace period is pending while they differ. Start       With the claim
+ * held: started goes up by one; a barrier makes all threads' sections visible and all unlinking visible to later
+ * sections; each thread's word is noted. End         When every thread whose word was odd has been seen with another.
+ * Then completed = started. Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that
+ * grace period starts later, so every section that could have found the thing is sampled inside, or is over. G2. A word
+ * changes last thing in a section, after its last read. A word that was odd and is another means that the section that
+ * was sampled is over. G3. completed never passes started, and started is at most one ahead. Takes effect  A grace
+ * period is over at GRACE-3. Progress    A poll is one bounded scan, and whoever finds another thread polling goes
+ * away. Grace periods as such depend on readers leaving, and on the claim's holder being scheduled. Not here    Chunks
+ * (retire.c), records (reader.c).
  */
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -52,7 +48,7 @@ void soma__claim_drop(void)
     atom_store_rel(&grace.claim, 0);
 }
 
-/* order GRACE-3 release | guards: the readers' last accesses, seen through RCU-2 | pairs: GRACE-4
+/* order GRACE-3 release | guards: the readers' last accesses, seen through RCU-8 | pairs: GRACE-4
  * weaker: memory is freed before its last reader's accesses. */
 static void complete(uint64_t number)
 {
@@ -89,22 +85,17 @@ static void everybody_barrier(void)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* order RCU-8 acquire | guarded by: depth | pairs: RCU-7, RCU-1 */
-static bool section_open(const struct soma__reader *reader)
+/* order RCU-8 acquire | guarded by: word | pairs: RCU-1, RCU-7, RCU-13
+ * weaker: memory is freed before the reads of a section that is seen to be over. */
+static uint64_t reader_word(const struct soma__reader *reader)
 {
-    return atom_load_acq(&reader->depth) != 0;
-}
-
-/* order RCU-2 acquire | guarded by: passed | pairs: RCU-1 */
-static uint64_t sections_passed(const struct soma__reader *reader)
-{
-    return atom_load_acq(&reader->passed);
+    return atom_load_acq(&reader->word);
 }
 
 static bool reader_done(struct soma__reader *reader)
 {
     if (reader->pending)
-        reader->pending = section_open(reader) && sections_passed(reader) == reader->snapshot;
+        reader->pending = reader_word(reader) == reader->snapshot;
     return !reader->pending;
 }
 
@@ -130,8 +121,8 @@ static void start(void)
     atom_store_seq(&grace.started, atom_load_rlx(&grace.started) + 1);
     everybody_barrier();
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
-        r->snapshot = sections_passed(r);
-        r->pending = true;
+        r->snapshot = reader_word(r);
+        r->pending = (r->snapshot & 1) != 0;
     }
     atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
 }
@@ -185,9 +176,9 @@ void soma__sleep_ns(long ns)
 
 void soma_synchronize_wait(void)
 {
-    struct soma__reader *self = soma__section_enter();
-    const bool nested = soma__section_nested(self);
-    soma__section_exit(self);
+    const struct soma__section section = soma__section_enter();
+    const bool nested = soma__section_nested(section);
+    soma__section_exit(section);
     if (nested) {
         MISUSE("called inside a read section, where it would wait for itself");
         return;

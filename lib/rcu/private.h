@@ -32,8 +32,8 @@ struct soma__reader *soma__readers(void);
 /* The calling thread's record, or NULL. */
 struct soma__reader *soma__reader_joined(void);
 
-/* Whether the thread, which has just entered a section, is in another besides. */
-bool soma__section_nested(const struct soma__reader *self);
+/* Whether a section that has just been entered is inside another. */
+bool soma__section_nested(struct soma__section section);
 
 /* Whether the kernel can execute a barrier on all threads. */
 bool soma__membarrier_works(void);

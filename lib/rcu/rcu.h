@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* rcu.h - safe reclamation: read sections, grace periods that are polled instead of waited for, retired memory.
  *
- * A section is two plain stores to the thread's own record: how deep it is in sections, and, when the outermost ends,
- * how many have ended. A grace period is over once every thread has been seen outside any section, or has ended one,
- * since it started. The story is told in grace.c.
+ * A section is two plain stores to a word of the thread's own record: odd while the thread is inside, one more whenever
+ * it enters or leaves. A grace period is over once every thread has been seen outside, or with another word, since it
+ * started. The story is told in grace.c.
  *
  * Retired memory goes into chunks: one open chunk a thread and owner (a map is an owner), closed when full, released
  * when the grace period that started after the closing is over. The story is told in retire.c.
@@ -49,8 +49,7 @@ struct soma__chunk;
 /* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
 struct soma__reader {
     /* Written by the thread, read by pollers. */
-    struct atom depth;         /* how deep in sections */
-    struct atom passed;        /* outermost sections ended */
+    struct atom word;          /* odd: inside a section; goes up by one on entry and on exit */
     struct atom busy;          /* odd while the thread runs retired calls */
     struct atom thread;        /* kernel thread id */
     struct atom in_use;        /* whether a thread holds this record */
@@ -58,6 +57,8 @@ struct soma__reader {
     uint64_t index;            /* constant: for picking a stripe */
 
     /* The thread's own. */
+    uint64_t depth;               /* sections that the program has open */
+    uint64_t outer;               /* what the word becomes when the last of them ends; 0: it is not theirs */
     bool due;                     /* there is work outside the section: see soma__section_left() */
     struct soma__chunk *prepared; /* where the next soma__retire() goes */
     struct soma__chunk **prepared_slot;
@@ -75,51 +76,50 @@ extern __thread struct soma__reader *soma__self __attribute__((tls_model("initia
 /* A thread without memory for a record shares this one: it can read, but not retire. */
 extern struct soma__reader soma__reader_spare;
 
-struct soma__reader *soma__section_enter_slow(void);
+/* An open section: whose, and what the thread's word becomes when it ends; 0 if it is inside another and leaves the
+ * word alone. */
+struct soma__section {
+    struct soma__reader *self;
+    uint64_t after;
+};
+
+struct soma__section soma__section_enter_slow(void);
 
 /* What a section leaves behind: runs due work if the thread is outside every section now. */
 void soma__section_left(struct soma__reader *self);
 
-/* How deep the thread is in sections. */
-ALWAYS_INLINE uint64_t soma__section_depth(const struct soma__reader *self)
-{
-    return atom_load_rlx(&self->depth); /* order RCU-13 relaxed | single writer | pairs: RCU-13 */
-}
-
 /* order RCU-7 relaxed | guards: the section (store, then loads), by the barrier of GRACE-6 | pairs: RCU-8
- * The compiler must keep the order; the processor is made to by whoever starts a grace period. */
-ALWAYS_INLINE void soma__section_open(struct soma__reader *self)
+ * Single writer. The compiler must keep the order; the processor is made to by whoever starts a grace period. */
+ALWAYS_INLINE struct soma__section soma__section_open(struct soma__reader *self)
 {
-    atom_store_rlx(&self->depth, soma__section_depth(self) + 1);
+    const uint64_t word = atom_load_rlx(&self->word); /* RCU-7 */
+    if (UNLIKELY(word & 1))
+        return (struct soma__section){.self = self, .after = 0};
+    atom_store_rlx(&self->word, word + 1); /* RCU-7 */
     atom_compiler_barrier();
+    return (struct soma__section){.self = self, .after = word + 2};
 }
 
-ALWAYS_INLINE struct soma__reader *soma__section_enter(void)
+ALWAYS_INLINE struct soma__section soma__section_enter(void)
 {
     struct soma__reader *self = soma__self;
-    if (UNLIKELY(!self))
-        return soma__section_enter_slow();
-    soma__section_open(self);
-    return self;
+    return LIKELY(self != NULL) ? soma__section_open(self) : soma__section_enter_slow();
 }
 
-/* order RCU-1 release | guards: all that the section read | pairs: RCU-2
- * weaker: memory is freed while the section's last reads are still on their way. Both stores: the count goes up before
- * the thread is seen outside (G2 in grace.c).
+/* order RCU-1 release | guards: all that the section read | pairs: RCU-8
+ * weaker: memory is freed while the section's last reads are still on their way.
  * Closes the section without doing due work; whether there is some. */
-ALWAYS_INLINE bool soma__section_close(struct soma__reader *self)
+ALWAYS_INLINE bool soma__section_close(struct soma__section section)
 {
-    const uint64_t left = soma__section_depth(self) - 1;
-    if (LIKELY(left == 0))
-        atom_store_rel(&self->passed, atom_load_rlx(&self->passed) + 1);
-    atom_store_rel(&self->depth, left);
-    return self->due;
+    if (LIKELY(section.after != 0))
+        atom_store_rel(&section.self->word, section.after);
+    return section.self->due;
 }
 
-ALWAYS_INLINE void soma__section_exit(struct soma__reader *self)
+ALWAYS_INLINE void soma__section_exit(struct soma__section section)
 {
-    if (UNLIKELY(soma__section_close(self)))
-        soma__section_left(self);
+    if (UNLIKELY(soma__section_close(section)))
+        soma__section_left(section.self);
 }
 
 /* ---- Grace periods ---- */

@@ -4,8 +4,8 @@
  * A record is taken on a thread's first section and given up by a thread-exit destructor, whatever section the thread
  * ended in. A thread that uses Soma again from a later destructor joins again, and the destructor runs again.
  *
- * The fast path finds the record in soma__self. Where the kernel has no membarrier, soma__self stays NULL, so that every
- * section takes the slow path, which executes a barrier of its own.
+ * The fast path finds the record in soma__self. Where the kernel has no membarrier, soma__self stays NULL, so that
+ * every section takes the slow path, which executes a barrier of its own.
  */
 #include <linux/membarrier.h>
 #include <pthread.h>
@@ -130,11 +130,11 @@ static struct soma__reader *join(void)
 
 /* order RCU-9 seq_cst | guards: the section about to be entered | pairs: RCU-10
  * weaker: a poll misses a reader that is already reading. */
-static struct soma__reader *spare_enter(void)
+static struct soma__section spare_enter(void)
 {
     atom_add_seq(&spare_inside, 1);
     spare_depth++;
-    return &soma__reader_spare;
+    return (struct soma__section){.self = &soma__reader_spare, .after = 0};
 }
 
 /* order RCU-10 seq_cst | guarded by: spare_inside | pairs: RCU-9, RCU-11 */
@@ -156,30 +156,34 @@ void soma__spare_reset(void)
 }
 
 /* Inside a section that was entered through the spare record, the thread stays with it, so that the exits match. */
-struct soma__reader *soma__section_enter_slow(void)
+struct soma__section soma__section_enter_slow(void)
 {
     struct soma__reader *self = spare_depth > 0 ? NULL : join();
     if (!self)
         return spare_enter();
-    soma__section_open(self);
+    const struct soma__section section = soma__section_open(self);
     if (!membarrier_works)
-        atom_add_seq(&self->depth, 0); /* RCU-7, with the processor's barrier in place of the poller's */
-    return self;
+        atom_add_seq(&self->word, 0); /* RCU-7, with the processor's barrier in place of the poller's */
+    return section;
 }
 
-bool soma__section_nested(const struct soma__reader *self)
+bool soma__section_nested(struct soma__section section)
 {
-    return self == &soma__reader_spare ? spare_depth > 1 : soma__section_depth(self) > 1;
+    return section.self == &soma__reader_spare ? spare_depth > 1 : section.after == 0;
 }
 
-/* At thread exit: what the thread retired goes on without it, and what section it was in is over. */
+/* order RCU-13 release | guards: all that the thread's last section read | pairs: RCU-8
+ * At thread exit: what the thread retired goes on without it, and what section it was in is over. */
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
-    soma__section_open(reader);
+    const struct soma__section section = soma__section_open(reader);
     soma__chunks_close(reader);
-    while (soma__section_depth(reader) > 0)
-        soma__section_close(reader);
+    soma__section_close(section);
+    if (reader->depth > 0)
+        atom_store_rel(&reader->word, reader->outer); /* RCU-13 */
+    reader->depth = 0;
+    reader->outer = 0;
     reader->due = false;
     soma__self = NULL;
     joined = NULL;
@@ -194,30 +198,55 @@ __attribute__((constructor)) static void set_up(void)
     soma__fork_install();
 }
 
-/* The spare record's depth is not used: its sections are counted by the thread and by spare_inside. */
 void soma__section_left(struct soma__reader *self)
 {
     if (self == &soma__reader_spare)
         spare_leave();
-    else if (soma__section_depth(self) == 0)
+    else if ((atom_load_rlx(&self->word) & 1) == 0) /* RCU-7 */
         soma__chunks_work(self, WORK_CHUNKS);
 }
 
-/* ---- The program's own sections ---- */
+/* ---- The program's own sections ----
+ *
+ * They nest by a count. Only the outermost moves the thread's word, and only if it did not start inside a call of
+ * Soma's (a signal handler may). The order of the stores keeps a handler that nests between any two of them from taking
+ * the outermost's part. */
 
 void soma_read_enter(void)
 {
     urcu_bp_read_lock();
-    soma__section_enter();
+    const struct soma__section section = soma__section_enter();
+    if (section.self == &soma__reader_spare)
+        return;
+    section.self->depth++;
+    atom_compiler_barrier();
+    if (section.after != 0)
+        section.self->outer = section.after;
+}
+
+static void program_exit(struct soma__reader *self)
+{
+    struct soma__section section = {.self = self, .after = 0};
+    if (self->depth == 1) {
+        section.after = self->outer;
+        self->outer = 0;
+        atom_compiler_barrier();
+    }
+    self->depth--;
+    atom_compiler_barrier();
+    soma__section_exit(section);
 }
 
 void soma_read_exit(void)
 {
     struct soma__reader *self = spare_depth > 0 ? &soma__reader_spare : joined;
-    if (UNLIKELY(!self || (self == joined && soma__section_depth(self) == 0))) {
+    if (UNLIKELY(!self || (self == joined && self->depth == 0))) {
         MISUSE("no read section is open");
         return;
     }
     urcu_bp_read_unlock();
-    soma__section_exit(self);
+    if (self == &soma__reader_spare)
+        spare_leave();
+    else
+        program_exit(self);
 }

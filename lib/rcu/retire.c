@@ -5,12 +5,11 @@
  * Chunks      A thread appends to its own open chunk without any shared write. A full chunk gets the cookie of a grace
  *             period and goes to the inbox, from which whoever holds the claim moves it to the queue, and out of the
  *             queue when its grace period has passed.
- * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and giving
- *             them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and
- *             the cap holds at every instant.
- * Sides       Open chunks of idle threads must be had too, without a lock for those who are not idle. So every thread
- *             has two sets and uses the one that a global word names, read inside its section. To collect, flip the
- *             word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
+ * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and
+ * giving them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and the
+ * cap holds at every instant. Sides       Open chunks of idle threads must be had too, without a lock for those who are
+ * not idle. So every thread has two sets and uses the one that a global word names, read inside its section. To
+ * collect, flip the word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
  * Invariants  T1. A side's chunks are touched by their thread inside a section that saw the side named, or by the
  *             collector after a grace period that started after the side was left.
  *             T2. used <= credit, and the owner's deferred is the sum of the credits of its chunks.
@@ -41,7 +40,7 @@ static struct {
     /* Behind the claim. */
     struct soma__chunk *first;
     struct soma__chunk **last;
-    bool collecting;         /* the other side waits for collect_cookie */
+    bool collecting; /* the other side waits for collect_cookie */
     uint64_t collect_cookie;
     struct atom collections; /* how many are done; written behind the claim */
 } retired = {.last = &retired.first};
@@ -50,7 +49,7 @@ static struct {
 
 void soma__owner_init(struct soma__owner *owner, uint64_t deferred_max)
 {
-    atom_store_rlx(&owner->refs, 1); /* not yet shared */
+    atom_store_rlx(&owner->refs, 1);     /* not yet shared */
     atom_store_rlx(&owner->deferred, 0); /* not yet shared */
     owner->deferred_max = deferred_max;
 }
@@ -355,13 +354,13 @@ void soma__chunks_work(struct soma__reader *self, unsigned most)
  * record to be had. */
 static struct soma__reader *outside_self(void)
 {
-    struct soma__reader *self = soma__section_enter();
-    const bool outside = !soma__section_nested(self) && self != &soma__reader_spare;
+    const struct soma__section section = soma__section_enter();
+    const bool outside = !soma__section_nested(section) && section.self != &soma__reader_spare;
     if (outside)
-        soma__chunks_close(self);
-    if (soma__section_close(self) && self == &soma__reader_spare)
-        soma__section_left(self);
-    return outside ? self : NULL;
+        soma__chunks_close(section.self);
+    if (soma__section_close(section) && section.self == &soma__reader_spare)
+        soma__section_left(section.self);
+    return outside ? section.self : NULL;
 }
 
 /* How often a thread at its cap polls before it gives up. Each poll is a scan of all records. */
@@ -405,11 +404,11 @@ enum soma_status soma_retire(void (*fn)(void *), void *arg)
         MISUSE("fn is NULL");
         return SOMA_E_INVALID;
     }
-    struct soma__reader *self = soma__section_enter();
-    const enum soma_status status = soma__retire_prepare(self, &user_owner, 1);
+    const struct soma__section section = soma__section_enter();
+    const enum soma_status status = soma__retire_prepare(section.self, &user_owner, 1);
     if (status == SOMA_OK)
-        soma__retire(self, (uintptr_t)fn, (uintptr_t)arg, 1);
-    soma__section_exit(self);
+        soma__retire(section.self, (uintptr_t)fn, (uintptr_t)arg, 1);
+    soma__section_exit(section);
     return status;
 }
 
@@ -430,7 +429,8 @@ static void others_finish_wait(const struct soma__reader *self)
 }
 
 /* All open chunks are collected by a collection that starts after the call; the second from now surely does. Then a
- * marker goes through the queue behind them; when it comes out, all before it are released or in some thread's hands. */
+ * marker goes through the queue behind them; when it comes out, all before it are released or in some thread's hands.
+ */
 void soma_barrier_wait(void)
 {
     struct soma__reader *self = outside_self();
