@@ -1,28 +1,22 @@
 /* SPDX-License-Identifier: ISC */
 /* seed.c - seeds, and the word mixer made from them. */
-#include <errno.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "hash/hash.h"
 
-/* splitmix64 (Steele, Lea & Flood 2014): stretches a seed into independent-looking words. */
-static uint64_t next_word(uint64_t *state)
+/* The n-th of the independent-looking words that a seed stands for. */
+static uint64_t seed_word(const uint64_t seed[2], unsigned char n)
 {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return z ^ z >> 31;
+    return soma__siphash24(seed, &n, sizeof n);
 }
 
 void soma__mix_init(struct soma__mix *mix, const uint64_t seed[2])
 {
-    uint64_t left = seed[0];
-    uint64_t right = seed[1];
-    mix->salt = next_word(&left) + next_word(&right);
-    mix->first = (next_word(&left) + next_word(&right)) | 1;
-    mix->second = (next_word(&left) ^ next_word(&right)) | 1;
+    mix->salt = seed_word(seed, 0);
+    mix->first = seed_word(seed, 1) | 1;
+    mix->second = seed_word(seed, 2) | 1;
 }
 
 /* The inverse of an odd number modulo 2^64. Newton: each step doubles the number of right bits; x is right in 3. */
@@ -47,11 +41,10 @@ void soma__seed_random(uint64_t seed[2])
     if (getrandom(seed, want, GRND_NONBLOCK) == (ssize_t)want)
         return;
     /* Early in boot, or forbidden: the best that is left. Address layout and clocks differ between runs. */
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t state = (uint64_t)(uintptr_t)&now ^ (uint64_t)now.tv_nsec << 20 ^ (uint64_t)getpid();
-    seed[0] = next_word(&state);
-    clock_gettime(CLOCK_REALTIME, &now);
-    state ^= (uint64_t)(uintptr_t)seed ^ (uint64_t)now.tv_nsec << 32 ^ (uint64_t)now.tv_sec;
-    seed[1] = next_word(&state);
+    struct timespec now[2];
+    clock_gettime(CLOCK_MONOTONIC, &now[0]);
+    clock_gettime(CLOCK_REALTIME, &now[1]);
+    const uint64_t key[2] = {(uintptr_t)&now, (uint64_t)getpid()};
+    seed[0] = soma__siphash24(key, now, sizeof now);
+    seed[1] = soma__siphash24((const uint64_t[2]){key[1], seed[0]}, now, sizeof now);
 }
