@@ -8,7 +8,7 @@
 
 void soma__complain(const char *where, const char *what)
 {
-    fprintf(stderr, "soma: %s: %s\n", where, what);
+    (void)fprintf(stderr, "soma: %s: %s\n", where, what);
 }
 
 #endif

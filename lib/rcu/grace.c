@@ -103,7 +103,7 @@ static bool reader_done(struct soma__reader *reader)
 static bool all_done(void)
 {
     if (soma__spare_inside() != 0) {
-        atom_store_rlx(&grace.blocker, 0); /* order GRACE-7 relaxed | a hint for people | pairs: GRACE-7 */
+        atom_store_rlx(&grace.blocker, 0); /* order GRACE-7 relaxed | a hint for people | pairs: GRACE-7, RCU-14 */
         return false;
     }
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {

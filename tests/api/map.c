@@ -1,0 +1,672 @@
+/* SPDX-License-Identifier: ISC */
+/* map.c - the byte map, call by call: every status of every function, and what it leaves behind. SOMA_E_NOMEM is
+ * reached in fault/, SOMA_E_LIMIT in limit.c. */
+#include <criterion/criterion.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/soma.h>
+
+#define BIG ((size_t)1 << 20)
+#define TOO_LONG ((size_t)SOMA_LEN_MAX + 1)
+
+static const char untouched[] = "untouched";
+
+static soma_map *fresh(void)
+{
+    soma_map *map = NULL;
+    cr_assert_eq(soma_map_new(NULL, &map), SOMA_OK);
+    cr_assert_not_null(map);
+    return map;
+}
+
+static struct soma_bytes text(const char *string)
+{
+    return (struct soma_bytes){string, strlen(string)};
+}
+
+static bool same(struct soma_bytes a, struct soma_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static enum soma_status put(soma_map *map, const char *key, const char *value, struct soma_bytes *old)
+{
+    return soma_map_put(map, key, strlen(key), value, strlen(value), old);
+}
+
+static void expect_bytes(const soma_map *map, struct soma_bytes key, struct soma_bytes want)
+{
+    struct soma_bytes got = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_get_ref(map, key.data, key.len, &got), SOMA_OK);
+    cr_assert(same(got, want));
+    cr_assert_eq((uintptr_t)got.data % 8, 0, "aligned to 8");
+    soma_read_exit();
+}
+
+static void expect_text(const soma_map *map, const char *key, const char *want)
+{
+    expect_bytes(map, text(key), text(want));
+}
+
+/* ---- new, free ---- */
+
+static enum soma_status new_with(const struct soma_map_options *options)
+{
+    soma_map *map = NULL;
+    const enum soma_status status = soma_map_new(options, &map);
+    cr_assert_eq(status == SOMA_OK, map != NULL, "written on SOMA_OK only");
+    if (status == SOMA_OK) {
+        cr_assert_eq(put(map, "key", "value", NULL), SOMA_INSERTED);
+        expect_text(map, "key", "value");
+    }
+    soma_map_free(map);
+    return status;
+}
+
+Test(map_new, takes_defaults)
+{
+    cr_assert_eq(new_with(NULL), SOMA_OK);
+    cr_assert_eq(new_with(&(struct soma_map_options){0}), SOMA_OK);
+    cr_assert_eq(new_with(&(struct soma_map_options){.struct_size = sizeof(struct soma_map_options)}), SOMA_OK);
+    cr_assert_eq(new_with(&(struct soma_map_options){.seed = {1, 2}}), SOMA_OK);
+}
+
+Test(map_new, refuses_unknown_sizes)
+{
+    const size_t full = sizeof(struct soma_map_options);
+    const size_t wrong[] = {1, 8, full - 8, full - 1, full + 1, full + 8, SIZE_MAX};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        cr_assert_eq(new_with(&(struct soma_map_options){.struct_size = wrong[i]}), SOMA_E_INVALID);
+}
+
+Test(map_new, knows_its_flags)
+{
+    cr_assert_eq(new_with(&(struct soma_map_options){.flags = SOMA_WAIT_AT_LIMIT}), SOMA_OK);
+    cr_assert_eq(new_with(&(struct soma_map_options){.flags = SOMA_DIGEST}), SOMA_E_UNSUPPORTED);
+    for (unsigned bit = 2; bit < 32; bit++)
+        cr_assert_eq(new_with(&(struct soma_map_options){.flags = 1u << bit}), SOMA_E_INVALID);
+}
+
+Test(map_new, reserves)
+{
+    cr_assert_eq(new_with(&(struct soma_map_options){.reserve = 1000000}), SOMA_OK);
+    cr_assert_eq(new_with(&(struct soma_map_options){.reserve = UINT64_MAX}), SOMA_E_NOMEM);
+}
+
+Test(map_new, refuses_no_out)
+{
+    cr_assert_eq(soma_map_new(NULL, NULL), SOMA_E_INVALID);
+}
+
+Test(map_free, takes_null)
+{
+    soma_map_free(NULL);
+}
+
+/* ---- Arguments that make no sense ---- */
+
+static enum soma_status answer_ok(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    (void)key, (void)key_len, (void)present, (void)value, (void)ctx;
+    return SOMA_OK;
+}
+
+/* Every verb with this map and key, which must be refused. */
+static void refuse_key(soma_map *map, const void *key, size_t len)
+{
+    struct soma_bytes out = text(untouched);
+    uint64_t word = 77;
+    char buf[4] = "abc";
+    cr_assert_eq(soma_map_get_copy(map, key, len, buf, sizeof buf, &out.len), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_get_ref(map, key, len, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_put(map, key, len, "v", 1, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_put_new(map, key, len, "v", 1, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_replace(map, key, len, "v", 1, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_cas(map, key, len, "v", 1, "w", 1, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_remove(map, key, len, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_remove_if(map, key, len, "v", 1, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_fetch_add(map, key, len, 1, &word), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_update(map, key, len, answer_ok, NULL), SOMA_E_INVALID);
+    cr_assert(same(out, text(untouched)));
+    cr_assert_eq(word, 77);
+    cr_assert_str_eq(buf, "abc");
+}
+
+static void refuse_many(soma_map *map, struct soma_bytes key, struct soma_bytes value)
+{
+    const struct soma_bytes keys[2] = {text("good"), key};
+    const struct soma_bytes values[2] = {text("good"), value};
+    size_t done = 77;
+    cr_assert_eq(soma_map_put_many(map, keys, values, 2, &done), SOMA_E_INVALID);
+    cr_assert_eq(done, 77);
+}
+
+Test(map_invalid, null_map)
+{
+    const struct soma_bytes one = text("one");
+    refuse_key(NULL, "key", 3);
+    refuse_many(NULL, one, one);
+    cr_assert_eq(soma_map_get_many(NULL, &one, 1, NULL, NULL), 0);
+    cr_assert_eq(soma_map_put_many(NULL, NULL, NULL, 0, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_clear(NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_count_approx(NULL), 0);
+    cr_assert_eq(soma_map_reserve(NULL, 1), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_shrink(NULL), SOMA_E_INVALID);
+}
+
+Test(map_invalid, keys)
+{
+    soma_map *map = fresh();
+    const struct soma_bytes bad[2] = {{NULL, 1}, {"x", TOO_LONG}};
+    for (int i = 0; i < 2; i++) {
+        refuse_key(map, bad[i].data, bad[i].len);
+        refuse_many(map, bad[i], text("good"));
+        bool found[2] = {true, true};
+        const struct soma_bytes keys[2] = {text("good"), bad[i]};
+        cr_assert_eq(soma_map_get_many(map, keys, 2, NULL, found), 0);
+    }
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    soma_map_free(map);
+}
+
+static void refuse_value(soma_map *map, struct soma_bytes bad)
+{
+    cr_assert_eq(soma_map_put(map, "key", 3, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_put_new(map, "key", 3, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_put_new(map, "new", 3, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_replace(map, "key", 3, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_cas(map, "key", 3, "value", 5, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_cas(map, "key", 3, bad.data, bad.len, "value", 5, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_remove_if(map, "key", 3, bad.data, bad.len, NULL), SOMA_E_INVALID);
+    refuse_many(map, text("key"), bad);
+}
+
+Test(map_invalid, values)
+{
+    soma_map *map = fresh();
+    char buf[4];
+    cr_assert_eq(put(map, "key", "value", NULL), SOMA_INSERTED);
+    refuse_value(map, (struct soma_bytes){NULL, 1});
+    refuse_value(map, (struct soma_bytes){"x", TOO_LONG});
+    cr_assert_eq(soma_map_get_copy(map, "key", 3, NULL, sizeof buf, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_update(map, "key", 3, NULL, NULL), SOMA_E_INVALID);
+    expect_text(map, "key", "value");
+    cr_assert_eq(soma_map_count_approx(map), 1);
+    soma_map_free(map);
+}
+
+Test(map_invalid, null_arrays)
+{
+    soma_map *map = fresh();
+    const struct soma_bytes one = text("one");
+    size_t done = 77;
+    cr_assert_eq(soma_map_put_many(map, NULL, &one, 1, &done), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_put_many(map, &one, NULL, 1, &done), SOMA_E_INVALID);
+    cr_assert_eq(done, 77);
+    cr_assert_eq(soma_map_get_many(map, NULL, 1, NULL, NULL), 0);
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    soma_map_free(map);
+}
+
+/* ---- Reading ---- */
+
+Test(map_get_copy, cuts_and_tells)
+{
+    soma_map *map = fresh();
+    char buf[8] = "1234567";
+    size_t len = 77;
+    cr_assert_eq(soma_map_get_copy(map, "k", 1, buf, sizeof buf, &len), SOMA_ABSENT);
+    cr_assert_eq(len, 77);
+    cr_assert_str_eq(buf, "1234567");
+    cr_assert_eq(put(map, "k", "abcdef", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_get_copy(map, "k", 1, buf, 3, &len), SOMA_OK);
+    cr_assert_eq(len, 6);
+    cr_assert_str_eq(buf, "abc4567");
+    cr_assert_eq(soma_map_get_copy(map, "k", 1, buf, sizeof buf, &len), SOMA_OK);
+    cr_assert_str_eq(buf, "abcdef7", "not a byte past the value");
+    len = 77;
+    cr_assert_eq(soma_map_get_copy(map, "k", 1, NULL, 0, &len), SOMA_OK);
+    cr_assert_eq(len, 6);
+    cr_assert_eq(soma_map_get_copy(map, "k", 1, NULL, 0, NULL), SOMA_OK);
+    soma_map_free(map);
+}
+
+Test(map_get_ref, borrows_for_the_section)
+{
+    soma_map *map = fresh();
+    struct soma_bytes value = text(untouched);
+    cr_assert_eq(soma_map_get_ref(map, "k", 1, &value), SOMA_ABSENT);
+    cr_assert(same(value, text(untouched)));
+    cr_assert_eq(put(map, "k", "before", NULL), SOMA_INSERTED);
+    soma_read_enter();
+    cr_assert_eq(soma_map_get_ref(map, "k", 1, &value), SOMA_OK);
+    cr_assert_eq(put(map, "k", "after", NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+    for (int i = 0; i < 2000; i++)
+        cr_assert_geq(put(map, "other", "churn", NULL), 0);
+    cr_assert(same(value, text("before")), "whole, though it left the map");
+    soma_read_exit();
+    cr_assert_eq(soma_map_get_ref(map, "other", 5, NULL), SOMA_OK);
+    cr_assert_eq(soma_map_get_ref(map, "other", 5, &value), SOMA_OK);
+    cr_assert_eq(value.len, 5, "usable outside a section");
+    soma_map_free(map);
+}
+
+/* ---- Keys and values of all lengths ---- */
+
+Test(map_bytes, empty_ones_are_like_others)
+{
+    soma_map *map = fresh();
+    struct soma_bytes old = text(untouched);
+    cr_assert_eq(soma_map_put(map, NULL, 0, NULL, 0, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_put(map, "x", 0, "y", 0, &old), SOMA_REPLACED);
+    cr_assert_eq(old.len, 0);
+    expect_bytes(map, text(""), text(""));
+    cr_assert_eq(soma_map_cas(map, NULL, 0, NULL, 0, "full", 4, NULL), SOMA_REPLACED);
+    expect_bytes(map, text(""), text("full"));
+    cr_assert_eq(soma_map_cas(map, NULL, 0, NULL, 0, "more", 4, NULL), SOMA_CHANGED);
+    cr_assert_eq(put(map, "", "", NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_remove_if(map, "", 0, NULL, 0, NULL), SOMA_REMOVED);
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    soma_map_free(map);
+}
+
+Test(map_bytes, every_length_to_300)
+{
+    soma_map *map = fresh();
+    unsigned char bytes[300];
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (unsigned char)(i * 37);
+    for (size_t len = 0; len <= sizeof bytes; len++)
+        cr_assert_eq(soma_map_put(map, bytes, len, bytes, sizeof bytes - len, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_count_approx(map), sizeof bytes + 1);
+    for (size_t len = 0; len <= sizeof bytes; len++)
+        expect_bytes(map, (struct soma_bytes){bytes, len}, (struct soma_bytes){bytes, sizeof bytes - len});
+    soma_map_free(map);
+}
+
+Test(map_bytes, one_byte_or_one_bit_makes_a_key)
+{
+    soma_map *map = fresh();
+    unsigned char key[16] = {0};
+    uint64_t number = 0;
+    for (size_t i = 0; i < sizeof key; i++) {
+        for (unsigned bit = 0; bit < 8; bit++) {
+            memset(key, 0, sizeof key);
+            key[i] = (unsigned char)(1u << bit);
+            number++;
+            cr_assert_eq(soma_map_put(map, key, sizeof key, &number, sizeof number, NULL), SOMA_INSERTED);
+        }
+    }
+    memset(key, 0, sizeof key);
+    for (size_t len = 1; len <= sizeof key; len++)
+        cr_assert_eq(soma_map_put(map, key, len, "", 0, NULL), SOMA_INSERTED, "zeros of other lengths");
+    cr_assert_eq(soma_map_count_approx(map), 8 * sizeof key + sizeof key);
+    soma_map_free(map);
+}
+
+Test(map_bytes, a_mebibyte_each)
+{
+    soma_map *map = fresh();
+    unsigned char *big = malloc(BIG);
+    cr_assert_not_null(big);
+    for (size_t i = 0; i < BIG; i++)
+        big[i] = (unsigned char)(i ^ i >> 8);
+    cr_assert_eq(soma_map_put(map, big, BIG, big, BIG, NULL), SOMA_INSERTED);
+    expect_bytes(map, (struct soma_bytes){big, BIG}, (struct soma_bytes){big, BIG});
+    big[BIG - 1] ^= 1;
+    cr_assert_eq(soma_map_get_ref(map, big, BIG, NULL), SOMA_ABSENT, "the last byte counts");
+    big[BIG - 1] ^= 1;
+    cr_assert_eq(soma_map_cas(map, big, BIG, big, BIG, big, BIG - 1, NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_remove_if(map, big, BIG, big, BIG - 1, NULL), SOMA_REMOVED);
+    free(big);
+    soma_map_free(map);
+}
+
+Test(map_bytes, are_copied_in)
+{
+    soma_map *map = fresh();
+    char key[] = "key";
+    char value[] = "value";
+    cr_assert_eq(soma_map_put(map, key, 3, value, 5, NULL), SOMA_INSERTED);
+    memset(key, 'x', 3);
+    memset(value, 'x', 5);
+    expect_text(map, "key", "value");
+    soma_map_free(map);
+}
+
+/* ---- One key ---- */
+
+Test(map_put, inserts_and_replaces)
+{
+    soma_map *map = fresh();
+    struct soma_bytes old = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(put(map, "k", "one", &old), SOMA_INSERTED);
+    cr_assert(same(old, text(untouched)));
+    cr_assert_eq(put(map, "k", "two", &old), SOMA_REPLACED);
+    cr_assert(same(old, text("one")));
+    cr_assert_eq(put(map, "k", "three", NULL), SOMA_REPLACED);
+    soma_read_exit();
+    expect_text(map, "k", "three");
+    soma_map_free(map);
+}
+
+Test(map_put_new, never_replaces)
+{
+    soma_map *map = fresh();
+    struct soma_bytes present = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_put_new(map, "k", 1, "one", 3, &present), SOMA_INSERTED);
+    cr_assert(same(present, text(untouched)));
+    cr_assert_eq(soma_map_put_new(map, "k", 1, "two", 3, &present), SOMA_EXISTS);
+    cr_assert(same(present, text("one")));
+    cr_assert_eq(soma_map_put_new(map, "k", 1, "two", 3, NULL), SOMA_EXISTS);
+    soma_read_exit();
+    expect_text(map, "k", "one");
+    soma_map_free(map);
+}
+
+Test(map_replace, never_inserts)
+{
+    soma_map *map = fresh();
+    struct soma_bytes old = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_replace(map, "k", 1, "one", 3, &old), SOMA_ABSENT);
+    cr_assert(same(old, text(untouched)));
+    cr_assert_eq(put(map, "k", "one", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_replace(map, "k", 1, "two", 3, &old), SOMA_REPLACED);
+    cr_assert(same(old, text("one")));
+    soma_read_exit();
+    expect_text(map, "k", "two");
+    soma_map_free(map);
+}
+
+Test(map_cas, compares_bytes)
+{
+    soma_map *map = fresh();
+    struct soma_bytes actual = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_cas(map, "k", 1, "", 0, "x", 1, &actual), SOMA_ABSENT, "absent is not empty");
+    cr_assert(same(actual, text(untouched)));
+    cr_assert_eq(put(map, "k", "one", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_cas(map, "k", 1, "on", 2, "two", 3, &actual), SOMA_CHANGED);
+    cr_assert(same(actual, text("one")));
+    cr_assert_eq(soma_map_cas(map, "k", 1, "onE", 3, "two", 3, NULL), SOMA_CHANGED);
+    cr_assert_eq(soma_map_cas(map, "k", 1, "one", 3, "two", 3, &actual), SOMA_REPLACED);
+    cr_assert(same(actual, text("one")));
+    cr_assert_eq(soma_map_cas(map, "k", 1, "two", 3, "two", 3, NULL), SOMA_REPLACED);
+    soma_read_exit();
+    expect_text(map, "k", "two");
+    soma_map_free(map);
+}
+
+Test(map_remove, takes_out)
+{
+    soma_map *map = fresh();
+    struct soma_bytes old = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_remove(map, "k", 1, &old), SOMA_ABSENT);
+    cr_assert(same(old, text(untouched)));
+    cr_assert_eq(put(map, "k", "one", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_remove(map, "k", 1, &old), SOMA_REMOVED);
+    cr_assert(same(old, text("one")));
+    cr_assert_eq(soma_map_get_ref(map, "k", 1, NULL), SOMA_ABSENT);
+    cr_assert_eq(put(map, "k", "two", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+    soma_read_exit();
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    soma_map_free(map);
+}
+
+Test(map_remove_if, compares_bytes)
+{
+    soma_map *map = fresh();
+    struct soma_bytes actual = text(untouched);
+    soma_read_enter();
+    cr_assert_eq(soma_map_remove_if(map, "k", 1, "", 0, &actual), SOMA_ABSENT);
+    cr_assert(same(actual, text(untouched)));
+    cr_assert_eq(put(map, "k", "one", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_remove_if(map, "k", 1, "ones", 4, &actual), SOMA_CHANGED);
+    cr_assert(same(actual, text("one")));
+    actual = text(untouched);
+    cr_assert_eq(soma_map_remove_if(map, "k", 1, "one", 3, &actual), SOMA_REMOVED);
+    cr_assert(same(actual, text("one")));
+    soma_read_exit();
+    cr_assert_eq(soma_map_get_ref(map, "k", 1, NULL), SOMA_ABSENT);
+    soma_map_free(map);
+}
+
+Test(map_fetch_add, adds_to_native_words)
+{
+    soma_map *map = fresh();
+    uint64_t old = 77;
+    uint64_t word = 0;
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 5, &old), SOMA_INSERTED);
+    cr_assert_eq(old, 0);
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, (uint64_t)-6, &old), SOMA_REPLACED);
+    cr_assert_eq(old, 5);
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 0, NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_get_copy(map, "n", 1, &word, sizeof word, NULL), SOMA_OK);
+    cr_assert_eq(word, UINT64_MAX);
+    word = 40;
+    cr_assert_eq(soma_map_put(map, "m", 1, &word, sizeof word, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_fetch_add(map, "m", 1, 2, &old), SOMA_REPLACED);
+    cr_assert_eq(old, 40);
+    soma_map_free(map);
+}
+
+Test(map_fetch_add, refuses_other_lengths)
+{
+    soma_map *map = fresh();
+    uint64_t old = 77;
+    const char *const values[] = {"", "1", "1234567", "123456789", "1234567890123456"};
+    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
+        cr_assert_geq(put(map, "t", values[i], NULL), 0);
+        cr_assert_eq(soma_map_fetch_add(map, "t", 1, 1, &old), SOMA_E_INVALID);
+        expect_text(map, "t", values[i]);
+    }
+    cr_assert_eq(old, 77);
+    soma_map_free(map);
+}
+
+/* ---- update ---- */
+
+struct script {
+    const soma_map *map;
+    enum soma_status answer;
+    struct soma_bytes store;
+    const char *saw; /* what the value must be; NULL: absent */
+    int runs;
+};
+
+static enum soma_status follow(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    struct script *script = ctx;
+    script->runs++;
+    cr_assert(key_len == 3 && memcmp(key, "key", 3) == 0);
+    cr_assert_eq(present, script->saw != NULL);
+    if (present)
+        cr_assert(same(*value, text(script->saw)));
+    else
+        cr_assert(value->data == NULL && value->len == 0);
+    cr_assert_eq(soma_map_get_ref(script->map, key, key_len, NULL) == SOMA_OK, present, "may look things up");
+    soma_barrier_wait(); /* returns at once, since this is inside a read section */
+    *value = script->store;
+    return script->answer;
+}
+
+static enum soma_status run_script(soma_map *map, enum soma_status answer, const char *saw, struct soma_bytes store)
+{
+    struct script script = {.map = map, .answer = answer, .store = store, .saw = saw};
+    const enum soma_status status = soma_map_update(map, "key", 3, follow, &script);
+    cr_assert_geq(script.runs, 1);
+    return status;
+}
+
+Test(map_update, does_what_it_is_told)
+{
+    soma_map *map = fresh();
+    cr_assert_eq(run_script(map, SOMA_EXISTS, NULL, text("x")), SOMA_ABSENT);
+    cr_assert_eq(run_script(map, SOMA_REMOVED, NULL, text("x")), SOMA_ABSENT);
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    cr_assert_eq(run_script(map, SOMA_OK, NULL, text("one")), SOMA_INSERTED);
+    cr_assert_eq(run_script(map, SOMA_EXISTS, "one", text("x")), SOMA_EXISTS);
+    expect_text(map, "key", "one");
+    cr_assert_eq(run_script(map, SOMA_OK, "one", text("longer than before")), SOMA_REPLACED);
+    expect_text(map, "key", "longer than before");
+    cr_assert_eq(run_script(map, SOMA_OK, "longer than before", (struct soma_bytes){NULL, 0}), SOMA_REPLACED);
+    expect_text(map, "key", "");
+    cr_assert_eq(run_script(map, SOMA_REMOVED, "", text("x")), SOMA_REMOVED);
+    cr_assert_eq(soma_map_get_ref(map, "key", 3, NULL), SOMA_ABSENT);
+    soma_map_free(map);
+}
+
+static enum soma_status keep_value(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    (void)key, (void)key_len, (void)present, (void)value, (void)ctx;
+    return SOMA_OK;
+}
+
+Test(map_update, may_store_what_it_was_given)
+{
+    soma_map *map = fresh();
+    cr_assert_eq(soma_map_update(map, "key", 3, keep_value, NULL), SOMA_INSERTED);
+    expect_text(map, "key", "");
+    cr_assert_eq(put(map, "key", "a value", NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_update(map, "key", 3, keep_value, NULL), SOMA_REPLACED);
+    expect_text(map, "key", "a value");
+    soma_map_free(map);
+}
+
+Test(map_update, refuses_other_answers)
+{
+    soma_map *map = fresh();
+    const int answers[] = {SOMA_INSERTED, SOMA_REPLACED, SOMA_ABSENT,    SOMA_CHANGED, SOMA_END,
+                           SOMA_E_NOMEM,  SOMA_E_LIMIT,  SOMA_E_INVALID, 42,           -42};
+    cr_assert_eq(put(map, "key", "one", NULL), SOMA_INSERTED);
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++)
+        cr_assert_eq(run_script(map, (enum soma_status)answers[i], "one", text("x")), SOMA_E_INVALID);
+    cr_assert_eq(run_script(map, SOMA_OK, "one", (struct soma_bytes){NULL, 3}), SOMA_E_INVALID);
+    cr_assert_eq(run_script(map, SOMA_OK, "one", (struct soma_bytes){"x", TOO_LONG}), SOMA_E_INVALID);
+    expect_text(map, "key", "one");
+    cr_assert_eq(soma_map_remove(map, "key", 3, NULL), SOMA_REMOVED);
+    cr_assert_eq(run_script(map, SOMA_OK, NULL, (struct soma_bytes){NULL, 3}), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_count_approx(map), 0);
+    soma_map_free(map);
+}
+
+/* ---- Many keys ---- */
+
+enum {
+    MANY = 3000
+};
+
+struct many {
+    char text[MANY][12];
+    struct soma_bytes keys[MANY];
+    struct soma_bytes values[MANY];
+    bool found[MANY];
+};
+
+static void number_keys(struct many *many)
+{
+    for (size_t i = 0; i < MANY; i++) {
+        const int len = snprintf(many->text[i], sizeof many->text[i], "key %zu", i);
+        many->keys[i] = (struct soma_bytes){many->text[i], (size_t)len};
+    }
+}
+
+static void check_get_many(const soma_map *map, struct many *many, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        many->values[i] = text(untouched);
+        many->found[i] = i % 3 != 0;
+    }
+    soma_read_enter();
+    const size_t there = (n + 2) / 3;
+    cr_assert_eq(soma_map_get_many(map, many->keys, n, many->values, many->found), there);
+    for (size_t i = 0; i < n; i++) {
+        cr_assert_eq(many->found[i], i % 3 == 0);
+        if (many->found[i])
+            cr_assert(same(many->values[i], many->keys[i]));
+        else
+            cr_assert(many->values[i].data == NULL && many->values[i].len == 0);
+    }
+    soma_read_exit();
+    cr_assert_eq(soma_map_get_many(map, many->keys, n, NULL, many->found), there);
+    cr_assert_eq(soma_map_get_many(map, many->keys, n, many->values, NULL), there);
+    cr_assert_eq(soma_map_get_many(map, many->keys, n, NULL, NULL), there);
+}
+
+Test(map_get_many, answers_each)
+{
+    soma_map *map = fresh();
+    static struct many many;
+    const size_t sizes[] = {0, 1, 2, 15, 16, 17, 33, 100, 1023, 1024, 1025, MANY};
+    number_keys(&many);
+    for (size_t i = 0; i < MANY; i += 3)
+        cr_assert_eq(put(map, many.text[i], many.text[i], NULL), SOMA_INSERTED);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
+        check_get_many(map, &many, sizes[i]);
+    soma_map_free(map);
+}
+
+Test(map_put_many, stores_in_order)
+{
+    soma_map *map = fresh();
+    static struct many many;
+    size_t done = 77;
+    number_keys(&many);
+    for (size_t i = 0; i < MANY; i++) {
+        many.values[i] = many.keys[i];
+        many.keys[i] = many.keys[i % 500];
+    }
+    cr_assert_eq(soma_map_put_many(map, NULL, NULL, 0, &done), SOMA_OK);
+    cr_assert_eq(done, 0);
+    cr_assert_eq(soma_map_put_many(map, many.keys, many.values, MANY, &done), SOMA_OK);
+    cr_assert_eq(done, MANY);
+    cr_assert_eq(soma_map_count_approx(map), 500);
+    for (size_t i = 0; i < 500; i++)
+        expect_bytes(map, many.keys[i], many.values[MANY - 500 + i]);
+    cr_assert_eq(soma_map_put_many(map, many.keys, many.values, 1, NULL), SOMA_OK);
+    expect_bytes(map, many.keys[0], many.values[0]);
+    soma_map_free(map);
+}
+
+/* ---- Clear, size ---- */
+
+Test(map_clear, empties)
+{
+    soma_map *map = fresh();
+    static struct many many;
+    number_keys(&many);
+    cr_assert_eq(soma_map_clear(map), SOMA_OK);
+    for (int round = 0; round < 3; round++) {
+        for (size_t i = 0; i < MANY; i++)
+            cr_assert_eq(put(map, many.text[i], many.text[i], NULL), SOMA_INSERTED);
+        cr_assert_eq(soma_map_count_approx(map), MANY);
+        cr_assert_eq(soma_map_clear(map), SOMA_OK);
+        cr_assert_eq(soma_map_count_approx(map), 0);
+        cr_assert_eq(soma_map_get_many(map, many.keys, MANY, NULL, NULL), 0);
+    }
+    soma_map_free(map);
+}
+
+Test(map_reserve, and_shrink_keep_what_is_there)
+{
+    soma_map *map = fresh();
+    cr_assert_eq(put(map, "k", "v", NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_reserve(map, 0), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_reserve(map, UINT64_MAX), SOMA_E_NOMEM);
+    cr_assert_eq(soma_map_reserve(map, 300000), SOMA_OK);
+    expect_text(map, "k", "v");
+    cr_assert_eq(soma_map_shrink(map), SOMA_OK);
+    expect_text(map, "k", "v");
+    cr_assert_eq(soma_map_count_approx(map), 1);
+    soma_map_free(map);
+}
