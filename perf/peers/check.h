@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: ISC */
+/* check.h - before a map is timed it has to answer rightly. */
+#ifndef PERF_CHECK_H
+#define PERF_CHECK_H
+
+#include "peers/peer.h"
+
+/* Random operations against a plain array, by one thread and then by several at once, each with its own keys. Ends the
+ * program with one line at the first wrong answer. */
+void peer_check(const struct peer_ops *peer);
+
+#endif
