@@ -9,8 +9,9 @@
  *     soma_map_get_copy(map, "colour", 6, buf, sizeof buf, &len);   // OK, len = 4
  *     soma_map_free(map);
  *
- * Keys and values are any bytes, also none at all, up to SOMA_LEN_MAX each. Values never change in place: a put makes
- * a new entry, so what was borrowed stays whole.
+ * Keys and values are any bytes, also none at all, up to SOMA_LEN_MAX each. Values do not change in place: a put makes
+ * a new entry, so what was borrowed stays as it was. The one exception is soma_map_fetch_add(), which changes a word of
+ * 8 bytes where it stands: who has borrowed it may see it change, never torn.
  *
  * What holds for every call below unless its page says otherwise:
  *   Thread:    any thread, beside every other call but soma_map_free(); no registration.

@@ -216,6 +216,13 @@ static void fetch_parents(const struct soma__dir *dir, uint64_t first, uint64_t 
     }
 }
 
+/* Writes to the page before anybody reads it: a page that is read first is mapped twice, as a shared page of zeros and
+ * then, by interrupting all cores, as one of its own. */
+static void touch(struct atom *word)
+{
+    atom_add_rlx(word, 0); /* DIR-5 */
+}
+
 static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
 {
     uint64_t first;
@@ -223,6 +230,7 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
     if (!claim_block(dir, &first, &last))
         return;
     fetch_parents(dir, first, last);
+    touch(soma__dir_bucket_at(dir, first));
     for (uint64_t i = first; i < last; i++) {
         if (!soma__edge_starts(soma__edge_read(soma__dir_bucket_at(dir, i))))
             soma__dir_bucket_set_up(dir, self, soma__bucket_form(i));

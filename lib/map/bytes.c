@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: ISC */
 /* bytes.c - the byte map.
  *
- * An entry is one piece of memory: link, lengths, hash, value, key. It never changes once it is linked: a put on a key
- * that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody
+ * An entry is one piece of memory: link, lengths, hash, value, key. It does not change once it is linked: a put on a
+ * key that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody
  * ever sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key
  * has one place whatever the hash does.
  *
+ * The exception is a value of 8 bytes, a word, which stands beside the link, as in the word map: soma_map_fetch_add()
+ * changes it in place, by a 16-byte swap that expects the link unfrozen. So every swap that freezes an entry is of both
+ * words, and expects the value that the update has decided upon.
+ *
  * Takes effect
- *   lookups   found: at the read of the entry's link, not frozen; at the freezing, if it was frozen by a replacement,
- *             which is then looked at in the same way. Absent: as in u64.c.
- *   updates   at the swap of a link (ORDER-3).
- * Progress    As in u64.c.
+ *   lookups   found: at the read of the word beside the link, which was not frozen when it was read after it; at the
+ *             freezing, if it was frozen by a replacement, which is then looked at in the same way. Absent: as in
+ * u64.c. updates   at the swap that links, freezes or adds (ORDER-3, BYTES-1). Progress    As in u64.c.
  */
 #include <string.h>
 
@@ -21,9 +24,17 @@
 #include "mem/mem.h"
 
 struct byte_entry {
-    struct soma__node node; /* node.second: value length above, key length below */
-    unsigned char data[];   /* value, then key */
+    struct soma__node node; /* node.second: the value, if it is a word */
+    uint32_t key_len;       /* constant, like all below */
+    uint32_t value_len;
+    unsigned char data[]; /* value, unless it is a word; then key */
 };
+
+_Static_assert(offsetof(struct byte_entry, node.second) == 8, "edge and word are one 16-byte word");
+_Static_assert(offsetof(struct byte_entry, data) % 8 == 0, "values are aligned");
+
+/* The length of a value that stands beside the link. */
+#define WORD_LEN sizeof(uint64_t)
 
 struct key {
     const void *data;
@@ -31,35 +42,49 @@ struct key {
     uint64_t hash;
 };
 
-/* order BYTES-1 relaxed | ordered by ORDER-1: written before the entry was linked, constant since | pairs: BYTES-1 */
-ALWAYS_INLINE uint64_t lengths(const struct soma__node *node)
+ALWAYS_INLINE const struct byte_entry *entry_of(const struct soma__node *node)
 {
-    return atom_load_rlx(&node->second);
-}
-
-ALWAYS_INLINE size_t key_len(const struct soma__node *node)
-{
-    return lengths(node) & UINT32_MAX;
+    return (const struct byte_entry *)node;
 }
 
 ALWAYS_INLINE size_t value_len(const struct soma__node *node)
 {
-    return lengths(node) >> 32;
+    return entry_of(node)->value_len;
 }
 
-ALWAYS_INLINE const unsigned char *entry_data(const struct soma__node *node)
+/* How much of the entry's data is the value. */
+ALWAYS_INLINE size_t value_data_len(size_t len)
 {
-    return (const unsigned char *)node + offsetof(struct byte_entry, data);
+    return len == WORD_LEN ? 0 : len;
+}
+
+ALWAYS_INLINE const unsigned char *entry_key(const struct soma__node *node)
+{
+    return entry_of(node)->data + value_data_len(value_len(node));
 }
 
 ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
 {
-    return (struct soma_bytes){.data = entry_data(node), .len = value_len(node)};
+    const void *data = value_len(node) == WORD_LEN ? (const void *)&node->second : (const void *)entry_of(node)->data;
+    return (struct soma_bytes){.data = data, .len = value_len(node)};
 }
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
-    return sizeof(struct byte_entry) + key_len(node) + value_len(node);
+    return sizeof(struct byte_entry) + entry_of(node)->key_len + value_data_len(value_len(node));
+}
+
+/* order BYTES-2 acquire | guarded by: the word | pairs: BYTES-1, BYTES-3
+ * weaker: the link is read before the word, so that a word given after the entry's removal passes for live. */
+ALWAYS_INLINE uint64_t word_read(const struct soma__node *node)
+{
+    return atom_load_acq(&node->second);
+}
+
+/* order BYTES-3 relaxed | not yet shared: ORDER-3 publishes it | pairs: BYTES-2 */
+ALWAYS_INLINE void word_init(struct soma__node *node, uint64_t word)
+{
+    atom_store_rlx(&node->second, word);
 }
 
 /* memcmp() takes no NULL, not even for no bytes. */
@@ -76,10 +101,10 @@ ALWAYS_INLINE bool same_bytes(struct soma_bytes a, struct soma_bytes b)
 /* How an entry with the key's hash stands to the key: before it (< 0), its own (0), or after it. */
 ALWAYS_INLINE int compare_key(const struct soma__node *node, const struct key *key)
 {
-    const size_t len = key_len(node);
+    const size_t len = entry_of(node)->key_len;
     if (len != key->len)
         return len < key->len ? -1 : 1;
-    return compare_bytes(entry_data(node) + value_len(node), key->data, len);
+    return compare_bytes(entry_key(node), key->data, len);
 }
 
 ALWAYS_INLINE bool before_key(const struct soma__node *node, uint64_t hash, const void *key)
@@ -93,7 +118,7 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     const struct core *core = core_of_owner(owner);
     struct soma__node *node = (struct soma__node *)(uintptr_t)a;
     if (core->value_retire.bytes)
-        core->value_retire.bytes(entry_data(node), value_len(node), core->ctx);
+        core->value_retire.bytes(entry_value(node).data, value_len(node), core->ctx);
     soma__mem_free(node, entry_bytes(node));
 }
 
@@ -123,8 +148,9 @@ static bool many_ok(const struct soma_bytes *bytes, size_t n)
 
 /* ---- Lookup ---- */
 
-/* The entry of a key, from an edge on, or NULL. As find_from() in u64.c. */
-ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, uint64_t edge, const struct key *key)
+/* The entry of a key, from an edge on, or NULL; *word is what stood beside its link. As find_from() in u64.c. */
+ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, uint64_t edge, const struct key *key,
+                                                 uint64_t *word)
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
@@ -136,12 +162,11 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
         const struct soma__node *node = soma__edge_node(edge);
         if (node->hash > key->hash)
             return NULL;
-        edge = soma__edge_read(&node->edge);
-        if (node->hash < key->hash)
-            continue;
-        const int order = compare_key(node, key);
+        const int order = node->hash < key->hash ? -1 : compare_key(node, key);
         if (order > 0)
             return NULL;
+        *word = word_read(node);
+        edge = soma__edge_read(&node->edge);
         if (order < 0)
             continue;
         if (LIKELY((edge & EDGE_FROZEN) == 0))
@@ -151,9 +176,9 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
     }
 }
 
-ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key)
+ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key, uint64_t *word)
 {
-    return find_from(&core->dir, soma__dir_start(&core->dir, key->hash), key);
+    return find_from(&core->dir, soma__dir_start(&core->dir, key->hash), key, word);
 }
 
 enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
@@ -165,12 +190,13 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
     }
     const struct key wanted = hashed(&map->core, key, key_len);
     const struct soma__section section = soma__section_enter();
-    const struct soma__node *node = find(&map->core, &wanted);
+    uint64_t word;
+    const struct soma__node *node = find(&map->core, &wanted, &word);
     if (node) {
         const struct soma_bytes value = entry_value(node);
         const size_t copied = value.len < cap ? value.len : cap;
         if (copied > 0)
-            memcpy(buf, value.data, copied);
+            memcpy(buf, value.len == WORD_LEN ? &word : value.data, copied);
         if (len)
             *len = value.len;
     }
@@ -186,7 +212,8 @@ enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t k
     }
     const struct key wanted = hashed(&map->core, key, key_len);
     const struct soma__section section = soma__section_enter();
-    const struct soma__node *node = find(&map->core, &wanted);
+    uint64_t word;
+    const struct soma__node *node = find(&map->core, &wanted, &word);
     if (node && value)
         *value = entry_value(node);
     soma__section_exit(section);
@@ -209,7 +236,8 @@ static size_t get_flight(const struct core *core, const struct soma_bytes *keys,
         PREFETCH(soma__edge_node(edges[i]));
     }
     for (size_t i = 0; i < n; i++) {
-        const struct soma__node *node = find_from(&core->dir, edges[i], &wanted[i]);
+        uint64_t word;
+        const struct soma__node *node = find_from(&core->dir, edges[i], &wanted[i], &word);
         if (values)
             values[i] = node ? entry_value(node) : (struct soma_bytes){.data = NULL, .len = 0};
         if (found)
@@ -254,7 +282,7 @@ struct verdict {
     struct soma_bytes value; /* if STORE */
 };
 
-/* What a caller asked for. `word` is where fetch_add keeps its sum. */
+/* What a caller asked for. */
 struct order {
     struct soma_bytes value;
     struct soma_bytes expected;
@@ -268,7 +296,9 @@ struct update {
     struct soma__reader *self;
     struct key key;
     const struct order *order;
+    uint64_t word;            /* what stood beside the link of the entry that is there */
     uint64_t sum;             /* fetch_add's new value */
+    bool in_place;            /* the new value may take the place of a word */
     struct soma__node *fresh; /* made for this update, not linked */
 };
 
@@ -289,18 +319,35 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
     if (update->fresh && value_len(update->fresh) != value.len)
         drop_fresh(update);
     if (!update->fresh) {
-        update->fresh = soma__mem_alloc(sizeof(struct byte_entry) + key->len + value.len);
-        if (!update->fresh)
+        struct byte_entry *made = soma__mem_alloc(sizeof *made + key->len + value_data_len(value.len));
+        if (!made)
             return false;
-        update->fresh->hash = key->hash;
-        atom_store_rlx(&update->fresh->second, (uint64_t)value.len << 32 | key->len); /* BYTES-1 */
+        made->node.hash = key->hash;
+        made->key_len = (uint32_t)key->len;
+        made->value_len = (uint32_t)value.len;
+        if (key->len > 0)
+            memcpy(made->data + value_data_len(value.len), key->data, key->len);
+        update->fresh = &made->node;
     }
-    unsigned char *data = ((struct byte_entry *)update->fresh)->data;
+    uint64_t word = 0;
     if (value.len > 0)
-        memcpy(data, value.data, value.len);
-    if (key->len > 0)
-        memcpy(data + value.len, key->data, key->len);
+        memcpy(value.len == WORD_LEN ? (unsigned char *)&word : ((struct byte_entry *)update->fresh)->data, value.data,
+               value.len);
+    word_init(update->fresh, word);
     return true;
+}
+
+/* order BYTES-1 acqrel | guards: as ORDER-3 | pairs: BYTES-2
+ * weaker: as ORDER-1. Changes link and word of the entry that is there, if both are still what the update has seen.
+ * Without a 16-byte swap words never change, and the link alone will do. */
+static bool swap_entry(const struct update *update, struct soma__node *node, uint64_t edge, uint64_t to, uint64_t word)
+{
+#if HAVE_CAS16
+    return atom_cas16_acqrel(&node->edge, edge, update->word, to, word); /* BYTES-1 */
+#else
+    (void)update, (void)word;
+    return soma__edge_swap(&node->edge, &edge, to);
+#endif
 }
 
 static enum soma_status insert(struct update *update, struct soma__place *place, struct soma_bytes value)
@@ -325,9 +372,17 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
     (void)soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, place);
 }
 
+/* Whether the new value can take the old one's place: both are words, and nobody wants to be told of the old one. */
+static bool fits_in_place(const struct update *update, const struct soma__node *node)
+{
+    return HAVE_CAS16 && update->in_place && value_len(node) == WORD_LEN && !update->core->value_retire.bytes;
+}
+
 static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
                               struct soma_bytes value)
 {
+    if (fits_in_place(update, node))
+        return swap_entry(update, node, edge, edge, update->sum) ? SOMA_REPLACED : CORE_AGAIN;
     if (!make_fresh(update, value))
         return SOMA_E_NOMEM;
     const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
@@ -335,7 +390,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         return room;
     soma__edge_init(&update->fresh->edge, edge);
     const uint64_t replaced = soma__edge_to_node(update->fresh) | EDGE_FROZEN | EDGE_REPLACED;
-    if (!soma__edge_swap(&node->edge, &edge, replaced))
+    if (!swap_entry(update, node, edge, replaced, update->word))
         return CORE_AGAIN;
     update->fresh = NULL;
     take_out(update, place, replaced);
@@ -348,14 +403,15 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
     const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
     if (room != SOMA_OK)
         return room;
-    if (!soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN))
+    if (!swap_entry(update, node, edge, edge | EDGE_FROZEN, update->word))
         return CORE_AGAIN;
     take_out(update, place, edge | EDGE_FROZEN);
     core_counted(update->core, update->self, (uint64_t)-1);
     return SOMA_REMOVED;
 }
 
-/* One attempt: find the key, ask what to do, do it if nothing has changed since. *old is what was there. */
+/* One attempt: find the key, ask what to do, do it if nothing has changed since. *old is what was there; who decides is
+ * shown a word as it was, since the one in the entry may change. */
 static enum soma_status attempt(struct update *update, decide_fn decide, struct soma_bytes *old)
 {
     struct soma__dir *dir = &update->core->dir;
@@ -372,11 +428,13 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
             return insert(update, &place, verdict.value);
         return verdict.what == REMOVE ? SOMA_ABSENT : verdict.answer;
     }
+    update->word = word_read(node);
     const uint64_t edge = soma__edge_read(&node->edge);
     if (UNLIKELY(edge & EDGE_FROZEN))
         return CORE_AGAIN;
     *old = entry_value(node);
-    const struct verdict verdict = decide(update, old);
+    const struct soma_bytes seen = {.data = old->len == WORD_LEN ? &update->word : old->data, .len = old->len};
+    const struct verdict verdict = decide(update, &seen);
     if (verdict.what == STORE)
         return store(update, &place, node, edge, verdict.value);
     if (verdict.what == REMOVE)
@@ -384,42 +442,50 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
     return verdict.answer;
 }
 
-static enum soma_status attempts(struct core *core, struct soma__reader *self, const struct key *key, decide_fn decide,
-                                 const struct order *order, struct soma_bytes *old)
+/* All attempts of an update, inside a section. */
+static enum soma_status attempts(struct update *update, decide_fn decide, struct soma_bytes *old)
 {
-    struct update update = {.core = core, .self = self, .key = *key, .order = order};
     enum soma_status status;
     do {
-        status = attempt(&update, decide, old);
+        status = attempt(update, decide, old);
     } while (UNLIKELY(status == CORE_AGAIN));
-    drop_fresh(&update);
+    drop_fresh(update);
     return status;
 }
 
-/* A whole update. `old` is borrowed, so of use only in a section of the caller's own; *word is its first 8 bytes, for
- * fetch_add, which has to read them before its own section ends. */
-static enum soma_status update_map(soma_map *map, const void *key, size_t len, decide_fn decide,
-                                   const struct order *order, struct soma_bytes *old, uint64_t *word)
+static bool arguments_ok(const soma_map *map, const void *key, size_t len, const struct order *order)
 {
-    if (UNLIKELY(!map || !bytes_ok(key, len) || !bytes_ok(order->value.data, order->value.len) ||
-                 !bytes_ok(order->expected.data, order->expected.len))) {
-        MISUSE("map, key or a value is NULL, or a length is over SOMA_LEN_MAX");
-        return SOMA_E_INVALID;
-    }
-    const struct key wanted = hashed(&map->core, key, len);
+    return map && bytes_ok(key, len) && bytes_ok(order->value.data, order->value.len) &&
+           bytes_ok(order->expected.data, order->expected.len);
+}
+
+/* A whole update. `old` is borrowed, so of use only in a section of the caller's own. */
+static enum soma_status run_update(struct update *update, decide_fn decide, struct soma_bytes *old)
+{
+    struct core *core = update->core;
     unsigned tries = 0;
     enum soma_status status;
     do {
         struct soma_bytes found = {.data = NULL, .len = 0};
         const struct soma__section section = soma__section_enter();
-        status = attempts(&map->core, section.self, &wanted, decide, order, &found);
-        if (word && status == SOMA_REPLACED)
-            memcpy(word, found.data, sizeof *word);
-        core_exit(&map->core, section);
+        update->self = section.self;
+        status = attempts(update, decide, &found);
+        core_exit(core, section);
         if (old && status >= 0 && found.data)
             *old = found;
-    } while (UNLIKELY(status < 0) && core_retry(&map->core, status, &tries));
+    } while (UNLIKELY(status < 0) && core_retry(core, status, &tries));
     return status;
+}
+
+static enum soma_status update_map(soma_map *map, const void *key, size_t len, decide_fn decide,
+                                   const struct order *order, struct soma_bytes *old)
+{
+    if (UNLIKELY(!arguments_ok(map, key, len, order))) {
+        MISUSE("map, key or a value is NULL, or a length is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    struct update update = {.core = &map->core, .key = hashed(&map->core, key, len), .order = order};
+    return run_update(&update, decide, old);
 }
 
 /* ---- The calls, each as what it decides ---- */
@@ -434,7 +500,7 @@ enum soma_status soma_map_put(soma_map *map, const void *key, size_t key_len, co
                               struct soma_bytes *old)
 {
     const struct order order = {.value = {value, value_len}};
-    return update_map(map, key, key_len, decide_put, &order, old, NULL);
+    return update_map(map, key, key_len, decide_put, &order, old);
 }
 
 static struct verdict decide_put_new(struct update *update, const struct soma_bytes *present)
@@ -447,7 +513,7 @@ enum soma_status soma_map_put_new(soma_map *map, const void *key, size_t key_len
                                   struct soma_bytes *present)
 {
     const struct order order = {.value = {value, value_len}};
-    return update_map(map, key, key_len, decide_put_new, &order, present, NULL);
+    return update_map(map, key, key_len, decide_put_new, &order, present);
 }
 
 static struct verdict decide_replace(struct update *update, const struct soma_bytes *present)
@@ -460,7 +526,7 @@ enum soma_status soma_map_replace(soma_map *map, const void *key, size_t key_len
                                   struct soma_bytes *old)
 {
     const struct order order = {.value = {value, value_len}};
-    return update_map(map, key, key_len, decide_replace, &order, old, NULL);
+    return update_map(map, key, key_len, decide_replace, &order, old);
 }
 
 static struct verdict decide_cas(struct update *update, const struct soma_bytes *present)
@@ -476,7 +542,7 @@ enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, co
                               const void *desired, size_t desired_len, struct soma_bytes *actual)
 {
     const struct order order = {.value = {desired, desired_len}, .expected = {expected, expected_len}};
-    return update_map(map, key, key_len, decide_cas, &order, actual, NULL);
+    return update_map(map, key, key_len, decide_cas, &order, actual);
 }
 
 static struct verdict decide_remove(struct update *update, const struct soma_bytes *present)
@@ -488,7 +554,7 @@ static struct verdict decide_remove(struct update *update, const struct soma_byt
 enum soma_status soma_map_remove(soma_map *map, const void *key, size_t key_len, struct soma_bytes *old)
 {
     static const struct order order;
-    return update_map(map, key, key_len, decide_remove, &order, old, NULL);
+    return update_map(map, key, key_len, decide_remove, &order, old);
 }
 
 static struct verdict decide_remove_if(struct update *update, const struct soma_bytes *present)
@@ -502,7 +568,7 @@ enum soma_status soma_map_remove_if(soma_map *map, const void *key, size_t key_l
                                     size_t expected_len, struct soma_bytes *actual)
 {
     const struct order order = {.expected = {expected, expected_len}};
-    return update_map(map, key, key_len, decide_remove_if, &order, actual, NULL);
+    return update_map(map, key, key_len, decide_remove_if, &order, actual);
 }
 
 static struct verdict decide_add(struct update *update, const struct soma_bytes *present)
@@ -520,10 +586,15 @@ static struct verdict decide_add(struct update *update, const struct soma_bytes 
 enum soma_status soma_map_fetch_add(soma_map *map, const void *key, size_t key_len, uint64_t delta, uint64_t *old)
 {
     const struct order order = {.delta = delta};
-    uint64_t before = 0;
-    const enum soma_status status = update_map(map, key, key_len, decide_add, &order, NULL, &before);
+    if (UNLIKELY(!arguments_ok(map, key, key_len, &order))) {
+        MISUSE("map or key is NULL, or key_len is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    struct update update = {
+        .core = &map->core, .key = hashed(&map->core, key, key_len), .order = &order, .in_place = true};
+    const enum soma_status status = run_update(&update, decide_add, NULL);
     if (old && status >= 0)
-        *old = before;
+        *old = update.sum - delta;
     return status;
 }
 
@@ -554,7 +625,7 @@ enum soma_status soma_map_update(soma_map *map, const void *key, size_t key_len,
         return SOMA_E_INVALID;
     }
     const struct order order = {.fn = fn, .ctx = ctx};
-    return update_map(map, key, key_len, decide_update, &order, NULL, NULL);
+    return update_map(map, key, key_len, decide_update, &order, NULL);
 }
 
 /* ---- Many puts ---- */
@@ -573,7 +644,8 @@ static enum soma_status put_flight(struct core *core, struct soma__reader *self,
     for (size_t i = 0; i < flight; i++) {
         const struct order order = {.value = values[i]};
         struct soma_bytes old;
-        const enum soma_status status = attempts(core, self, &wanted[i], decide_put, &order, &old);
+        struct update update = {.core = core, .self = self, .key = wanted[i], .order = &order};
+        const enum soma_status status = attempts(&update, decide_put, &old);
         if (status < 0)
             return status;
         ++*done;

@@ -105,15 +105,9 @@ static void report_stall(struct core *core)
     core->stall(&stall, core->ctx);
 }
 
-enum soma_status core_answer(struct soma__reader *self, enum soma_status answer)
-{
-    soma__section_left(self);
-    return answer;
-}
-
 void core_left(struct core *core, struct soma__reader *self)
 {
-    soma__section_left(self);
+    soma__section_work(self);
     report_stall(core);
 }
 

@@ -105,15 +105,13 @@ ALWAYS_INLINE void core_counted(struct core *core, struct soma__reader *self, ui
         core_tend(core, self, count);
 }
 
-/* What a lookup leaves behind; hands its answer through, so that lookups can end in a call. */
-enum soma_status core_answer(struct soma__reader *self, enum soma_status answer);
-
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);
 
 ALWAYS_INLINE void core_exit(struct core *core, struct soma__section section)
 {
-    if (UNLIKELY(soma__section_close(section)))
+    soma__section_close(section);
+    if (UNLIKELY(section.self->due))
         core_left(core, section.self);
 }
 

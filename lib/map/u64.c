@@ -120,16 +120,15 @@ ALWAYS_INLINE bool find(const struct soma__dir *dir, uint64_t hash, uint64_t *va
     return find_from(dir, soma__dir_start(dir, hash), hash, value);
 }
 
-ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value, struct soma__section section)
+ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value)
 {
-    const struct soma__dir *dir = &map->core.dir;
     const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
     uint64_t found;
-    const bool present = find(dir, hash, &found);
-    if (present && value)
+    if (!find(&map->core.dir, hash, &found))
+        return SOMA_ABSENT;
+    if (value)
         *value = found;
-    const enum soma_status status = present ? SOMA_OK : SOMA_ABSENT;
-    return UNLIKELY(soma__section_close(section)) ? core_answer(section.self, status) : status;
+    return SOMA_OK;
 }
 
 static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t key, uint64_t *value)
@@ -138,7 +137,10 @@ static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t key, uin
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
-    return get(map, key, value, soma__section_enter());
+    const struct soma__section section = soma__section_enter();
+    const enum soma_status status = get(map, key, value);
+    soma__section_exit(section);
+    return status;
 }
 
 /* The fast path calls nothing but in its tail: the fewer instructions a lookup takes, the more lookups the processor
@@ -148,7 +150,10 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
     struct soma__reader *self = soma__self;
     if (UNLIKELY(!self || !map))
         return get_slow(map, key, value);
-    return get(map, key, value, soma__section_open(self));
+    const struct soma__section section = soma__section_open(self);
+    const enum soma_status status = get(map, key, value);
+    soma__section_close(section);
+    return status;
 }
 
 /* Looks up to CORE_FLIGHT keys up in three rounds, each of which touches the lines that the one before has fetched. */

@@ -55,7 +55,7 @@ static void after_fork_child(void)
             atom_store_rlx(&r->word, 0); /* FORK-1 */
             r->depth = 0;
             r->outer = 0;
-            r->due = false;
+            r->due = DUE_NOTHING;
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }
     }

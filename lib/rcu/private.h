@@ -3,8 +3,7 @@
 #ifndef SOMA_RCU_PRIVATE_H
 #define SOMA_RCU_PRIVATE_H
 
-#define _LGPL_SOURCE /* the inline read side, which liburcu offers to everybody: each function is below ten lines */
-#define URCU_NO_COMPAT_IDENTIFIERS
+#define URCU_NO_COMPAT_IDENTIFIERS /* urcu_bp_ names only */
 #include <urcu/urcu-bp.h>
 
 #include "rcu/rcu.h"
@@ -57,11 +56,12 @@ void soma__chunks_close(struct soma__reader *self);
 /* Closes all open chunks of a thread that is no more. With the claim held, as only in a forked child. */
 void soma__chunks_bury(struct soma__reader *dead);
 
-/* Releases up to `most` chunks whose grace period has passed, after a poll. Outside every section. */
-void soma__chunks_work(struct soma__reader *self, unsigned most);
+/* Polls, and releases some chunks whose grace period has passed. Outside every section. */
+void soma__chunks_work(struct soma__reader *self);
 
-/* Chunks that one visit releases: one is closed a visit, so two catch up, and the visit stays short. */
-#define WORK_CHUNKS 2
+/* Chunks that one visit releases. One is closed a visit, so this catches up with what other visits had to leave, and
+ * the visit stays short: some tens of microseconds. */
+#define WORK_CHUNKS 4
 
 /* Called once, when the library is loaded. */
 void soma__fork_install(void);

@@ -46,6 +46,13 @@ struct soma__chunk;
 /* Open chunks are found by owner; a thread that works on more maps than this in turn closes chunks early. */
 #define SOMA__OPEN_CHUNKS 4
 
+/* Whether a thread has to move retired memory on once it is outside. */
+enum soma__due {
+    DUE_NOTHING,
+    DUE_AGAIN, /* it was somebody else's turn: with the next update */
+    DUE_NOW,   /* this section has closed a chunk */
+};
+
 /* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
 struct soma__reader {
     /* Written by the thread, read by pollers. */
@@ -59,7 +66,9 @@ struct soma__reader {
     /* The thread's own. */
     uint64_t depth;               /* sections that the program has open */
     uint64_t outer;               /* what the word becomes when the last of them ends; 0: it is not theirs */
-    bool due;                     /* there is work outside the section: see soma__section_left() */
+    uint64_t due;                 /* enum soma__due: work to be done outside the section */
+    uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
+    uint64_t side;                /* the side it then saw */
     struct soma__chunk *prepared; /* where the next soma__retire() goes */
     struct soma__chunk **prepared_slot;
     struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */
@@ -85,8 +94,12 @@ struct soma__section {
 
 struct soma__section soma__section_enter_slow(void);
 
-/* What a section leaves behind: runs due work if the thread is outside every section now. */
-void soma__section_left(struct soma__reader *self);
+/* Ends a section of a thread without a record of its own. */
+void soma__section_spare_left(void);
+
+/* What an update's section leaves behind: if the thread is outside every section, some retired memory is released.
+ * Never called for lookups: they may run in signal handlers, where nothing may be freed. */
+void soma__section_work(struct soma__reader *self);
 
 /* order RCU-7 relaxed | guards: the section (store, then loads), by the barrier of GRACE-6 | pairs: RCU-8
  * Single writer. The compiler must keep the order; the processor is made to by whoever starts a grace period. */
@@ -107,19 +120,19 @@ ALWAYS_INLINE struct soma__section soma__section_enter(void)
 }
 
 /* order RCU-1 release | guards: all that the section read | pairs: RCU-8
- * weaker: memory is freed while the section's last reads are still on their way.
- * Closes the section without doing due work; whether there is some. */
-ALWAYS_INLINE bool soma__section_close(struct soma__section section)
+ * weaker: memory is freed while the section's last reads are still on their way. */
+ALWAYS_INLINE void soma__section_close(struct soma__section section)
 {
     if (LIKELY(section.after != 0))
         atom_store_rel(&section.self->word, section.after);
-    return section.self->due;
 }
 
+/* Ends a lookup's section. */
 ALWAYS_INLINE void soma__section_exit(struct soma__section section)
 {
-    if (UNLIKELY(soma__section_close(section)))
-        soma__section_left(section.self);
+    soma__section_close(section);
+    if (UNLIKELY(section.self == &soma__reader_spare))
+        soma__section_spare_left();
 }
 
 /* ---- Grace periods ---- */

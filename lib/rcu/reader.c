@@ -22,7 +22,7 @@
 #include "rcu/private.h"
 
 __thread struct soma__reader *soma__self __attribute__((tls_model("initial-exec")));
-struct soma__reader soma__reader_spare = {.due = true}; /* due: every exit takes the slow path, which counts */
+struct soma__reader soma__reader_spare = {.due = DUE_NOW}; /* so every exit takes the slow path, which counts */
 
 static __thread struct soma__reader *joined; /* the thread's record, also where soma__self is not to be used */
 static __thread unsigned spare_depth;        /* sections that this thread entered through the spare record */
@@ -144,7 +144,7 @@ uint64_t soma__spare_inside(void)
 }
 
 /* order RCU-11 release | guards: all that the section read | pairs: RCU-10 */
-static void spare_leave(void)
+void soma__section_spare_left(void)
 {
     spare_depth--;
     atom_sub_acqrel(&spare_inside, 1);
@@ -184,7 +184,7 @@ static void reader_leave(void *record)
         atom_store_rel(&reader->word, reader->outer); /* RCU-13 */
     reader->depth = 0;
     reader->outer = 0;
-    reader->due = false;
+    reader->due = DUE_NOTHING;
     soma__self = NULL;
     joined = NULL;
     reader_give(reader);
@@ -198,12 +198,12 @@ __attribute__((constructor)) static void set_up(void)
     soma__fork_install();
 }
 
-void soma__section_left(struct soma__reader *self)
+void soma__section_work(struct soma__reader *self)
 {
     if (self == &soma__reader_spare)
-        spare_leave();
+        soma__section_spare_left();
     else if ((atom_load_rlx(&self->word) & 1) == 0) /* RCU-7 */
-        soma__chunks_work(self, WORK_CHUNKS);
+        soma__chunks_work(self);
 }
 
 /* ---- The program's own sections ----
@@ -234,7 +234,9 @@ static void program_exit(struct soma__reader *self)
     }
     self->depth--;
     atom_compiler_barrier();
-    soma__section_exit(section);
+    soma__section_close(section);
+    if (UNLIKELY(self->due == DUE_NOW))
+        soma__section_work(self);
 }
 
 void soma_read_exit(void)
@@ -246,7 +248,7 @@ void soma_read_exit(void)
     }
     urcu_bp_read_unlock();
     if (self == &soma__reader_spare)
-        spare_leave();
+        soma__section_spare_left();
     else
         program_exit(self);
 }

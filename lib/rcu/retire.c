@@ -106,11 +106,24 @@ static void inbox_put(struct soma__chunk *chunk)
     } while (!atom_cas_acqrel(&retired.inbox, &head, (uintptr_t)chunk));
 }
 
+static void chunk_free(struct soma__chunk *chunk)
+{
+    struct soma__owner *owner = chunk->owner;
+    credit_give(owner, chunk->credit);
+    soma__mem_free(chunk, CHUNK_BYTES);
+    soma__owner_drop(owner);
+}
+
+/* An empty chunk waits for nobody. */
 static void chunk_close(struct soma__chunk **slot)
 {
     struct soma__chunk *chunk = *slot;
     *slot = NULL;
     ASSERT("T2", chunk->used <= chunk->credit);
+    if (chunk->count == 0) {
+        chunk_free(chunk);
+        return;
+    }
     credit_give(chunk->owner, chunk->credit - chunk->used);
     chunk->credit = chunk->used;
     chunk->cookie = soma__grace_cookie();
@@ -122,9 +135,7 @@ static void chunk_release(struct soma__chunk *chunk)
     struct soma__owner *owner = chunk->owner;
     for (uint64_t i = 0; i < chunk->count; i++)
         owner->release(owner, chunk->items[i].a, chunk->items[i].b);
-    credit_give(owner, chunk->credit);
-    soma__mem_free(chunk, CHUNK_BYTES);
-    soma__owner_drop(owner);
+    chunk_free(chunk);
 }
 
 /* order RETIRE-5 seq_cst | guarded by: side (section entry, then load) | pairs: RETIRE-6
@@ -134,10 +145,22 @@ static uint64_t side_in_use(void)
     return atom_load_seq(&retired.side);
 }
 
+/* The side that the thread uses in this section: it looks once, so that what one call has prepared, the next one finds.
+ */
+static uint64_t side_of_section(struct soma__reader *self)
+{
+    const uint64_t word = atom_load_rlx(&self->word); /* RCU-7 */
+    if (self->side_word != word) {
+        self->side = side_in_use();
+        self->side_word = word;
+    }
+    return self->side;
+}
+
 static struct soma__chunk **chunk_slot(struct soma__reader *self, const struct soma__owner *owner)
 {
     const uintptr_t line = (uintptr_t)owner / APART;
-    return &self->open[side_in_use()][(line ^ line / 64) % SOMA__OPEN_CHUNKS];
+    return &self->open[side_of_section(self)][(line ^ line / 64) % SOMA__OPEN_CHUNKS];
 }
 
 /* An open chunk of the owner in this slot, with room for an item; NULL if there is no memory for one. */
@@ -146,7 +169,7 @@ static struct soma__chunk *chunk_with_room(struct soma__reader *self, struct som
 {
     if (*slot && ((*slot)->owner != owner || (*slot)->count == CHUNK_ITEMS)) {
         chunk_close(slot);
-        self->due = true;
+        self->due = DUE_NOW;
     }
     if (!*slot)
         *slot = chunk_open(owner);
@@ -195,7 +218,7 @@ void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t by
     chunk->used += bytes;
     if (chunk->count == CHUNK_ITEMS || chunk->used >= CHUNK_RETIRED_BYTES) {
         chunk_close(self->prepared_slot);
-        self->due = true;
+        self->due = DUE_NOW;
     }
 }
 
@@ -209,7 +232,7 @@ static void side_close(struct soma__reader *reader, uint64_t side)
 
 void soma__chunks_close(struct soma__reader *self)
 {
-    side_close(self, side_in_use());
+    side_close(self, side_of_section(self));
 }
 
 void soma__chunks_bury(struct soma__reader *dead)
@@ -283,13 +306,12 @@ static uint64_t collections_done(void)
 
 /* ---- Releasing ---- */
 
-/* Takes up to `most` chunks that are due out of the queue, after one step of everything that may be pending. */
+/* Takes up to `most` chunks that are due out of the queue, after one step of everything that may be pending. With the
+ * claim held. */
 static struct soma__chunk *due_chunks(unsigned most, bool collect)
 {
     struct soma__chunk *due = NULL;
     struct soma__chunk **end = &due;
-    if (!soma__claim_try())
-        return NULL;
     if (collect)
         collect_step();
     inbox_to_queue();
@@ -299,7 +321,6 @@ static struct soma__chunk *due_chunks(unsigned most, bool collect)
     for (; most > 0 && (*end = queue_take()); most--)
         end = &(*end)->next;
     *end = NULL;
-    soma__claim_drop();
     return due;
 }
 
@@ -333,33 +354,40 @@ static uint64_t busy_count(const struct soma__reader *reader)
     return atom_load_acq(&reader->busy);
 }
 
-/* Whether anything was released. A retired call that gets here again leaves the work to the one it is part of. */
+/* Whether anything was released. A retired call that gets here again leaves the work to the one it is part of; what it
+ * has retired itself is for later visits. */
 static bool work(struct soma__reader *self, unsigned most, bool collect)
 {
     if (busy_count(self) & 1)
         return false;
-    self->due = false;
     busy_change(self);
-    const bool any = release_all(due_chunks(most, collect));
+    struct soma__chunk *due = NULL;
+    const bool mine = soma__claim_try();
+    if (mine) {
+        due = due_chunks(most, collect);
+        soma__claim_drop();
+    }
+    const bool any = release_all(due);
+    self->due = mine ? DUE_NOTHING : DUE_AGAIN;
     busy_change(self);
     return any;
 }
 
-void soma__chunks_work(struct soma__reader *self, unsigned most)
+void soma__chunks_work(struct soma__reader *self)
 {
-    work(self, most, false);
+    work(self, WORK_CHUNKS, false);
 }
 
-/* Enters and leaves a section to have the thread's record. NULL inside a section of the caller's own, or if there is no
- * record to be had. */
+/* Closes the thread's open chunks and gives its record. NULL inside a section of the caller's own, inside a retired
+ * call, or if there is no record to be had. */
 static struct soma__reader *outside_self(void)
 {
     const struct soma__section section = soma__section_enter();
-    const bool outside = !soma__section_nested(section) && section.self != &soma__reader_spare;
+    const bool outside =
+        !soma__section_nested(section) && section.self != &soma__reader_spare && (busy_count(section.self) & 1) == 0;
     if (outside)
         soma__chunks_close(section.self);
-    if (soma__section_close(section) && section.self == &soma__reader_spare)
-        soma__section_left(section.self);
+    soma__section_exit(section);
     return outside ? section.self : NULL;
 }
 
@@ -408,7 +436,9 @@ enum soma_status soma_retire(void (*fn)(void *), void *arg)
     const enum soma_status status = soma__retire_prepare(section.self, &user_owner, 1);
     if (status == SOMA_OK)
         soma__retire(section.self, (uintptr_t)fn, (uintptr_t)arg, 1);
-    soma__section_exit(section);
+    soma__section_close(section);
+    if (UNLIKELY(section.self->due))
+        soma__section_work(section.self);
     return status;
 }
 
@@ -434,7 +464,7 @@ static void others_finish_wait(const struct soma__reader *self)
 void soma_barrier_wait(void)
 {
     struct soma__reader *self = outside_self();
-    if (!self || (busy_count(self) & 1)) {
+    if (!self) {
         MISUSE("called inside a read section or a retired call, where it would wait for itself");
         return;
     }

@@ -34,20 +34,21 @@ static bool refuse(void)
     return no;
 }
 
+/* With 64-bit file offsets, mmap() is mmap64() to the linker. */
 #define ENTRY __attribute__((used))
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *memory, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
-void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *address, size_t size, int protection);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
 void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
-void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *address, size_t size, int protection);
 
 ENTRY void *__wrap_malloc(size_t size)
@@ -75,10 +76,10 @@ ENTRY int __wrap_posix_memalign(void **memory, size_t alignment, size_t size)
     return refuse() ? ENOMEM : __real_posix_memalign(memory, alignment, size);
 }
 
-ENTRY void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset)
+ENTRY void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
     if (!refuse())
-        return __real_mmap(address, size, protection, flags, file, offset);
+        return __real_mmap64(address, size, protection, flags, file, offset);
     errno = ENOMEM;
     return MAP_FAILED;
 }

@@ -13,6 +13,7 @@
 #include "support.h"
 
 #define FAILURES_SHOWN 10
+#define MISUSES_SHOWN 3
 #define TIMEOUT_SECONDS 120
 
 static double seconds = 1.0;
@@ -82,16 +83,20 @@ uint64_t canary_end(void)
     return atomic_load(&canary_failed);
 }
 
-/* The library's debug builds name broken invariants through this function, and go on. Where the library is linked
- * statically, this definition takes its place, so that a broken invariant fails the test. */
+/* The library's debug builds name broken invariants and misuses through this function, and go on. Where the library is
+ * linked statically, this definition takes its place, so that a broken invariant fails the test. Misuses are committed
+ * on purpose, by the thousand; a few of them are shown. */
 void soma__complain(const char *where, const char *what);
 
 void soma__complain(const char *where, const char *what)
 {
-    if (strstr(what, "broken invariant") == NULL)
-        fprintf(stderr, "soma: %s: %s\n", where, what);
-    else if (count_failure())
+    static atomic_uint misuses;
+    if (strstr(what, "broken invariant") == NULL) {
+        if (atomic_fetch_add(&misuses, 1) < MISUSES_SHOWN)
+            fprintf(stderr, "soma: %s: %s\n", where, what);
+    } else if (count_failure()) {
         fprintf(stderr, "failed: soma: %s: %s\n", where, what);
+    }
 }
 
 /* ---- Random numbers: splitmix64 ---- */

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/* fork.c - forks while other threads are in the middle of everything. The child has one thread, whole maps, and must be
+ * able to do all that the parent can: read, write, reclaim, free, start threads, fork again. */
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "kinds.h"
+#include "stalled.h"
+#include "support.h"
+
+#define FORKS 200
+#define WRITERS 3
+#define PERMANENT 500
+#define OWN_FIRST (UINT64_C(1) << 50) /* keys of the children */
+#define OWN 300
+#define FILL_SMALL 200   /* keys that a writer replaces and removes */
+#define FILL_LARGE 50000 /* keys by which a table grows and shrinks */
+
+struct run {
+    const struct kind *kind;
+    void *map;
+    uint64_t fill;
+    atomic_bool done;
+    atomic_uint_fast64_t rounds;
+};
+
+/* ---- In the child: a number says what was wrong ---- */
+
+enum wrong {
+    FINE,
+    LOST_PERMANENT,
+    BAD_PUT,
+    BAD_REMOVE,
+    BAD_THREAD,
+    BAD_GRANDCHILD,
+    BAD_RETIRE,
+    NOT_RUN,
+    BORROWED,
+    TORN,
+};
+
+static void count_up(void *arg)
+{
+    ++*(unsigned *)arg;
+}
+
+static enum wrong permanent_there(const struct run *run)
+{
+    for (uint64_t key = 0; key < PERMANENT; key++) {
+        uint64_t value = 0;
+        if (run->kind->get(run->map, key, &value) != SOMA_OK || value != key)
+            return LOST_PERMANENT;
+    }
+    return FINE;
+}
+
+static enum wrong use_map(const struct run *run, uint64_t first)
+{
+    for (uint64_t i = 0; i < OWN; i++) {
+        if (run->kind->put(run->map, first + i, i, NULL) != SOMA_INSERTED)
+            return BAD_PUT;
+        if (run->kind->put(run->map, first + i, i + 1, NULL) != SOMA_REPLACED)
+            return BAD_PUT;
+    }
+    for (uint64_t i = 0; i < OWN; i++) {
+        uint64_t old = 0;
+        if (run->kind->remove(run->map, first + i, &old) != SOMA_REMOVED || old != i + 1)
+            return BAD_REMOVE;
+    }
+    return permanent_there(run);
+}
+
+static enum wrong reclaim(void)
+{
+    static unsigned calls;
+    calls = 0;
+    if (soma_retire(count_up, &calls) != SOMA_OK)
+        return BAD_RETIRE;
+    soma_barrier_wait();
+    return calls == 1 ? FINE : NOT_RUN;
+}
+
+static void *thread_of_child(void *arg)
+{
+    static int answer;
+    enum wrong wrong = use_map(arg, OWN_FIRST + 2 * OWN);
+    answer = (int)(wrong ? wrong : reclaim());
+    return &answer;
+}
+
+/* Sanitizers do not let the child of many threads start one. */
+static enum wrong start_thread(struct run *run)
+{
+    pthread_t thread;
+    void *answer = NULL;
+    if (under_sanitizer())
+        return FINE;
+    if (pthread_create(&thread, NULL, thread_of_child, run) != 0)
+        return BAD_THREAD;
+    enum wrong wrong = use_map(run, OWN_FIRST + OWN);
+    pthread_join(thread, &answer);
+    return wrong ? wrong : (enum wrong) * (int *)answer;
+}
+
+static enum wrong fork_again(const struct run *run)
+{
+    const int pid = fork();
+    if (pid == 0) {
+        alarm(child_seconds());
+        enum wrong wrong = use_map(run, OWN_FIRST);
+        _exit((int)(wrong ? wrong : reclaim()));
+    }
+    return child_status(pid) == 0 ? FINE : BAD_GRANDCHILD;
+}
+
+static enum wrong child(struct run *run, int number)
+{
+    alarm(child_seconds());
+    enum wrong wrong = permanent_there(run);
+    if (!wrong)
+        wrong = use_map(run, OWN_FIRST);
+    if (!wrong && number % 10 == 0)
+        wrong = start_thread(run);
+    if (!wrong && number % 10 == 5)
+        wrong = fork_again(run);
+    if (!wrong)
+        wrong = reclaim();
+    run->kind->close(run->map);
+    if (!wrong)
+        wrong = reclaim();
+    return !wrong && failures() > 0 ? TORN : wrong;
+}
+
+/* ---- In the parent ---- */
+
+static void fill_and_empty(unsigned index, void *arg)
+{
+    struct run *run = arg;
+    const uint64_t first = PERMANENT + index * run->fill;
+    while (!atomic_load(&run->done)) {
+        for (uint64_t i = 0; i < run->fill && !atomic_load(&run->done); i++) {
+            EXPECT(run->kind->put(run->map, first + i, i, NULL) >= 0);
+            EXPECT(run->kind->put(run->map, first + i, i, NULL) >= 0);
+        }
+        for (uint64_t i = 0; i < run->fill && !atomic_load(&run->done); i++)
+            EXPECT_EQ(run->kind->remove(run->map, first + i, NULL), SOMA_REMOVED);
+        atomic_fetch_add(&run->rounds, 1);
+    }
+}
+
+static void open_map(struct run *run)
+{
+    const struct kind_options none = {.reserve = 0};
+    run->map = kind_open(run->kind, &none);
+    for (uint64_t key = 0; key < PERMANENT; key++)
+        EXPECT_EQ(run->kind->put(run->map, key, key, NULL), SOMA_INSERTED);
+}
+
+static void fork_once(struct run *run, int number)
+{
+    const int pid = fork();
+    if (pid == 0)
+        _exit((int)child(run, number));
+    EXPECT_EQ(child_status(pid), FINE);
+    verified(1);
+}
+
+static void fork_often(const struct kind *kind, uint64_t fill, int forks)
+{
+    struct run run = {.kind = kind, .fill = fill};
+    struct crew crew;
+    open_map(&run);
+    crew_start(&crew, WRITERS, fill_and_empty, &run);
+    for (int number = 0; number < forks && failures() == 0; number++)
+        fork_once(&run, number);
+    atomic_store(&run.done, true);
+    crew_join(&crew);
+    EXPECT(atomic_load(&run.rounds) > 0);
+    EXPECT_EQ(permanent_there(&run), FINE);
+    EXPECT_EQ(use_map(&run, OWN_FIRST), FINE);
+    EXPECT_EQ(reclaim(), FINE);
+    run.kind->close(run.map);
+    soma_barrier_wait();
+}
+
+static void while_writing(const void *arg)
+{
+    fork_often(arg, FILL_SMALL, FORKS);
+}
+
+static void while_resizing(const void *arg)
+{
+    fork_often(arg, under_sanitizer() ? FILL_LARGE / 10 : FILL_LARGE, FORKS / 2);
+}
+
+/* The reader that stalls is not in the child, so nothing holds the child up. */
+static void while_stalled(const void *arg)
+{
+    struct run run = {.kind = arg};
+    struct stalled stalled;
+    open_map(&run);
+    stalled_start(&stalled);
+    for (uint64_t key = 0; key < PERMANENT; key++)
+        EXPECT_EQ(run.kind->put(run.map, key, key, NULL), SOMA_REPLACED);
+    for (int number = 0; number < 20; number++)
+        fork_once(&run, number);
+    stalled_stop(&stalled);
+    EXPECT_EQ(reclaim(), FINE);
+    run.kind->close(run.map);
+    soma_barrier_wait();
+}
+
+/* In the child of a section: what is borrowed stays, until the section ends there too. */
+static enum wrong inside_child(struct run *run, soma_map *bytes, const struct soma_bytes *borrowed)
+{
+    static unsigned calls;
+    calls = 0;
+    alarm(child_seconds());
+    if (soma_map_put(bytes, "key", 3, "another", 7, NULL) != SOMA_REPLACED || soma_retire(count_up, &calls) != SOMA_OK)
+        return BAD_PUT;
+    for (int i = 0; i < 1000; i++) {
+        if (soma_map_put(bytes, "key", 3, "more", 4, NULL) != SOMA_REPLACED)
+            return BAD_PUT;
+    }
+    if (borrowed->len != 8 || *(const uint64_t *)borrowed->data != 42 || calls != 0)
+        return BORROWED;
+    soma_read_exit();
+    soma_barrier_wait();
+    soma_map_free(bytes);
+    return calls == 1 ? child(run, 0) : NOT_RUN;
+}
+
+static void inside_section(const void *arg)
+{
+    struct run run = {.kind = arg, .fill = FILL_SMALL};
+    struct crew crew;
+    soma_map *bytes = NULL;
+    const uint64_t word = 42;
+    struct soma_bytes borrowed = {NULL, 0};
+    EXPECT_EQ(soma_map_new(NULL, &bytes), SOMA_OK);
+    EXPECT_EQ(soma_map_put(bytes, "key", 3, &word, sizeof word, NULL), SOMA_INSERTED);
+    open_map(&run);
+    crew_start(&crew, WRITERS, fill_and_empty, &run);
+    for (int number = 0; number < 40 && failures() == 0; number++) {
+        soma_read_enter();
+        soma_read_enter();
+        EXPECT_EQ(soma_map_get_ref(bytes, "key", 3, &borrowed), SOMA_OK);
+        soma_read_exit();
+        const int pid = fork();
+        if (pid == 0)
+            _exit((int)inside_child(&run, bytes, &borrowed));
+        EXPECT_EQ(child_status(pid), FINE);
+        soma_read_exit();
+        verified(1);
+    }
+    atomic_store(&run.done, true);
+    crew_join(&crew);
+    EXPECT_EQ(reclaim(), FINE);
+    soma_map_free(bytes);
+    run.kind->close(run.map);
+    soma_barrier_wait();
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {
+        {"writing-u64", while_writing, &kinds[0]},   {"writing-map", while_writing, &kinds[1]},
+        {"resizing-u64", while_resizing, &kinds[0]}, {"resizing-map", while_resizing, &kinds[1]},
+        {"stalled-u64", while_stalled, &kinds[0]},   {"stalled-map", while_stalled, &kinds[1]},
+        {"section-u64", inside_section, &kinds[0]},  {"section-map", inside_section, &kinds[1]},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
