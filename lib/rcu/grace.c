@@ -31,6 +31,7 @@ static struct {
     struct atom started ALIGNED(APART);
     struct atom completed;
     struct atom start_ns; /* when the pending grace period started */
+    struct atom seen_ns;  /* when it was last seen not to be over */
     struct atom blocker;  /* a thread that it waits for */
 } grace;
 
@@ -134,8 +135,10 @@ static bool pending(void)
 
 static void finish_if_done(void)
 {
-    if (!all_done())
+    if (!all_done()) {
+        atom_store_rlx(&grace.seen_ns, now_ns()); /* GRACE-7 */
         return;
+    }
     complete(atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
 }
 
@@ -161,9 +164,10 @@ struct soma__stall soma__grace_stall(void)
 {
     struct soma__stall stall = {.grace = atom_load_rlx(&grace.started)}; /* GRACE-7 */
     if (!soma__grace_passed(stall.grace)) {
+        /* Up to when somebody looked, not to now: while nobody did, readers may have left long ago. */
         const uint64_t since = atom_load_rlx(&grace.start_ns); /* GRACE-7 */
-        const uint64_t now = now_ns();
-        stall.waited_ns = now > since ? now - since : 0;
+        const uint64_t seen = atom_load_rlx(&grace.seen_ns);   /* GRACE-7 */
+        stall.waited_ns = seen > since ? seen - since : 0;
         stall.thread = (int64_t)atom_load_rlx(&grace.blocker); /* GRACE-7 */
     }
     return stall;
