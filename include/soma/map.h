@@ -67,6 +67,7 @@ struct soma_map_options {
      * after every reader that could have seen it is gone, outside any read section, on any thread that uses Soma. For
      * values that hold something to be freed, say a pointer. The bytes are the map's and go after the call.
      * After soma_map_free() it may still be called until soma_barrier_wait() returns.
+     * For values that are in the map when it is freed it is called at once, by the freeing thread.
      */
     void (*value_retire)(const void *value, size_t len, void *ctx);
     void *ctx;                   /**< handed to value_retire and stall */

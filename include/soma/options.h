@@ -22,12 +22,13 @@ enum soma_flag {
     SOMA_DIGEST = 1u << 0,
     /**
      * At the cap on deferred memory, wait for readers instead of answering SOMA_E_LIMIT. An update inside the
-     * caller's own read section never waits, since it would wait for itself: it answers SOMA_E_LIMIT as usual.
+     * caller's own read section, or inside a retired call, never waits, since it would wait for itself: it answers
+     * SOMA_E_LIMIT as usual.
      */
     SOMA_WAIT_AT_LIMIT = 1u << 1,
 };
 
-/** deferred_bytes_max when the option is 0: 256 MiB. */
+/** deferred_bytes_max when the option is 0: 256 MiB. An entry larger than the cap is let through, but alone. */
 #define SOMA_DEFERRED_BYTES_DEFAULT (UINT64_C(256) << 20)
 /** stall_ns when the option is 0: one second. */
 #define SOMA_STALL_NS_DEFAULT UINT64_C(1000000000)

@@ -11,6 +11,7 @@
  * Only borrowed pointers need a section; every other call protects itself. No thread registers, none unregisters,
  * and a thread may end at any point outside a Soma call. A section is also a read-side section of liburcu's bp flavor.
  *
+ * Caveat: a section opened inside a callback (an update's, say) must be closed inside it.
  * Caveat: what is retired while a section is open cannot be freed before the section ends. Keep sections short;
  * a map's deferred_bytes_max bounds what a long one can hold back.
  *
@@ -30,15 +31,17 @@ extern "C" {
  * soma_read_enter() - open a read section; what is borrowed inside stays valid until the matching exit.
  *
  * Thread: any, also in a signal handler once the thread has used Soma before. Sections nest freely.
- * Progress: wait-free, about a nanosecond or two; a thread's first section sets up its record.
- * Blocks: never.  Allocates: a record on the thread's first section; if that fails the section still protects.
+ * Progress: wait-free but for the thread's first section, which sets up a record and registers the thread with liburcu,
+ * under a short lock of liburcu's.  Allocates: only then. If Soma's record cannot be had, the section still protects; if
+ * the system refuses liburcu a page, liburcu aborts (the sections inside Soma's own calls do without liburcu).
  */
 SOMA_API void soma_read_enter(void);
 
 /**
  * soma_read_exit() - close the section that this thread opened last.
  *
- * State: inside a read section. Leaving the outermost one may run calls that were retired by this thread and are due.
+ * State: inside a read section. Leaving the outermost one, if this thread has updated a map or retired something inside,
+ * may run retired calls that are due; a section with lookups only never does.
  * Progress: wait-free but for the retired calls it runs.
  */
 SOMA_API void soma_read_exit(void);

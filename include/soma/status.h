@@ -7,7 +7,7 @@
  *         fprintf(stderr, "put: %s\n", soma_status_text(s));
  *
  * Answers are >= 0 and say what happened; errors are < 0 and always leave the map as it was, unless the call's
- * own page says otherwise. Memory that cannot be had is an error like any other: Soma never aborts.
+ * own page says otherwise. Memory that cannot be had is an error like any other: Soma itself never aborts.
  */
 #ifndef SOMA_STATUS_H
 #define SOMA_STATUS_H

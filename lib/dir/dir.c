@@ -7,12 +7,13 @@
  *             set up (its word is 0): readers start from the bucket that it was split from, so nothing is ever missing,
  *             it is only a little further away. Updates set up the bucket that they need, and every few insertions a
  *             block of SET_UP_BLOCK more, so a level is complete after an eighth of the insertions it was made for.
- * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE:
- * the claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need the bucket
- * before step 4 start from its parent. A walker that meets it in the list after step 3 does step 4 itself. Takes effect
- * A bucket is in the list at the swap of step 3. Growth, at DIR-2. Progress    Lock-free. A thread that stops between 2
- * and 4 makes one bucket's walks longer, nothing else. Staleness   Who read an older, smaller m starts further away.
- * Who read an older, larger m: shrink.c.
+ * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE: the
+ *             claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need
+ *             the bucket before step 4 start from its parent. A walker that meets it in the list after step 3 does step
+ *             4 itself.
+ * Takes effect  A bucket is in the list at the swap of step 3. Growth, at DIR-2.
+ * Progress    Lock-free. A thread that stops between 2 and 4 makes one bucket's walks longer, nothing else.
+ * Staleness   Who read an older, smaller m starts further away. Who read an older, larger m: shrink.c.
  */
 #include "dir/dir.h"
 
@@ -127,9 +128,8 @@ struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader 
     }
     while (n-- > 0) {
         struct atom *bucket = soma__dir_bucket_at(dir, missing[n]);
-        if (!set_up(dir, self, start, bucket))
-            break;
-        start = bucket;
+        if (set_up(dir, self, start, bucket))
+            start = bucket;
     }
     return start;
 }
@@ -209,7 +209,7 @@ static void fetch_parents(const struct soma__dir *dir, uint64_t first, uint64_t 
     for (int depth = 0; depth < FETCH_DEPTH; depth++) {
         for (unsigned i = 0; i < n; i++) {
             const uint64_t edge = soma__edge_read(steps[i]);
-            if ((edge & EDGE_BUCKET) == 0 && edge != 0)
+            if ((edge & EDGE_BUCKET) == 0 && soma__edge_starts(edge))
                 steps[i] = &soma__edge_node(edge)->edge;
             PREFETCH(steps[i]);
         }

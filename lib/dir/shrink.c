@@ -13,10 +13,10 @@
  *   STEADY    The level may be used again.
  * Invariants  S1. While a level is going nobody sets up its buckets: who would has read a state that says so, or was
  *             there before DRAIN passed.
- *             S2. A frozen bucket word is out of the list for good: only RELEASE changes it, a grace period later.
- * (Were it linked again at once, a thread that is late in taking it out would take out the new one.) S3. Growth never
- * waits for any of this: if the table grows over a going level, the walks of its buckets start at their parents' until
- * it is gone.
+ *             S2. A frozen bucket word is out of the list for good: only RELEASE changes it, a grace period later. (Were
+ *             it linked again at once, a thread that is late in taking it out would take out the new one.)
+ *             S3. Growth never waits for any of this: if the table grows over a going level, the walks of its buckets
+ *             start at their parents' until it is gone.
  */
 #include "dir/dir.h"
 
@@ -59,6 +59,8 @@ static bool enter_phase(struct soma__dir *dir, uint64_t state, enum dir_phase ph
     return soma__dir_state_swap(dir, state, dir_state(dir_m(state), dir_going(state), phase, cookie));
 }
 
+/* The cookie makes this LEAVING another than one that growth has ended: a thread that is late in moving on from that one,
+ * with an older grace period's cookie, finds another word. */
 bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quarters)
 {
     const uint64_t state = soma__dir_state(dir);
@@ -68,7 +70,7 @@ bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quar
         return false;
     if (count > ((uint64_t)1 << (m - 1)) / 4 * quarters)
         return false;
-    return soma__dir_state_swap(dir, state, dir_state(m - 1, m, DIR_LEAVING, 0));
+    return soma__dir_state_swap(dir, state, dir_state(m - 1, m, DIR_LEAVING, soma__grace_cookie()));
 }
 
 /* ---- UNLINK ---- */

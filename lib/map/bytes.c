@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /* bytes.c - the byte map.
  *
- * An entry is one piece of memory: link, lengths, hash, value, key. It does not change once it is linked: a put on a
- * key that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody
- * ever sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key
- * has one place whatever the hash does.
+ * An entry is one piece of memory: link, lengths, hash, value, key. It does not change once it is linked: a put on a key
+ * that is there links a new entry behind the old one and freezes the old one in the same swap (REPLACED), so nobody ever
+ * sees both or neither. Keys with the same hash stand in the order of their lengths, then of their bytes, so a key has
+ * one place whatever the hash does.
  *
  * The exception is a value of 8 bytes, a word, which stands beside the link, as in the word map: soma_map_fetch_add()
  * changes it in place, by a 16-byte swap that expects the link unfrozen. So every swap that freezes an entry is of both
@@ -12,8 +12,9 @@
  *
  * Takes effect
  *   lookups   found: at the read of the word beside the link, which was not frozen when it was read after it; at the
- *             freezing, if it was frozen by a replacement, which is then looked at in the same way. Absent: as in
- * u64.c. updates   at the swap that links, freezes or adds (ORDER-3, BYTES-1). Progress    As in u64.c.
+ *             freezing, if it was frozen by a replacement, which is then looked at in the same way. Absent: as in u64.c.
+ *   updates   at the swap that links, freezes or adds (ORDER-3, BYTES-1).
+ * Progress    As in u64.c.
  */
 #include <string.h>
 
@@ -368,8 +369,11 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
     const struct soma__dir *dir = &update->core->dir;
     if (LIKELY(soma__order_unlink(&dir->list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
-    place->prev = soma__dir_bucket(&update->core->dir, update->self, update->key.hash);
-    (void)soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, place);
+    enum soma_status status;
+    do {
+        place->prev = soma__dir_bucket(&update->core->dir, update->self, update->key.hash);
+        status = soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, place);
+    } while (status == SOMA_CHANGED);
 }
 
 /* Whether the new value can take the old one's place: both are words, and nobody wants to be told of the old one. */
@@ -423,6 +427,7 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
         return walked < 0 ? walked : CORE_AGAIN;
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
     if (!node || node->hash != update->key.hash || compare_key(node, &update->key) != 0) {
+        *old = (struct soma_bytes){.data = NULL, .len = 0};
         const struct verdict verdict = decide(update, NULL);
         if (verdict.what == STORE)
             return insert(update, &place, verdict.value);

@@ -4,17 +4,18 @@
  * An entry is its link, its value and its hash, from which the key can be had back. Link and value stand side by side:
  * an update in place changes the value by one 16-byte swap that expects the link as it was, unfrozen; so it cannot
  * succeed on an entry that has been removed, and a removal, the same kind of swap, takes exactly the value it reports.
- * Without a 16-byte swap (cas16 off) values never change: an update links a new entry behind the old one and freezes
- * the old one in the same swap (REPLACED).
+ * Without a 16-byte swap (cas16 off) values never change: an update links a new entry behind the old one and freezes the
+ * old one in the same swap (REPLACED).
  *
  * Takes effect
- *   get       found: at the read of the value, since the link, read after it, was not frozen. Absent: at the read of
- * the edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was later: an
- * entry that is reached was linked when the edge to it was read, and while a frozen entry is linked no other with its
- * key is (inserting takes it out first). update    at the swap that changes the value, links the entry or freezes it
- * (WORD-1, ORDER-3). no change at the read of the value, with the link unfrozen after it; absent, at the read of the
- * edge, as get. Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up
- * ahead of it. An update goes back only when another update has got in.
+ *   get       found: at the read of the value, since the link, read after it, was not frozen. Absent: at the read of the
+ *             edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was
+ *             later: an entry that is reached was linked when the edge to it was read, and while a frozen entry is
+ *             linked no other with its key is (inserting takes it out first).
+ *   update    at the swap that changes the value, links the entry or freezes it (WORD-1, ORDER-3).
+ *   no change at the read of the value, with the link unfrozen after it; absent, at the read of the edge, as get.
+ * Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up ahead of it. An
+ *             update goes back only when another update has got in.
  */
 #include <soma/u64.h>
 
@@ -275,8 +276,11 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
     const struct soma__dir *dir = &update->core->dir;
     if (LIKELY(soma__order_unlink(&dir->list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
-    place->prev = soma__dir_bucket(&update->core->dir, update->self, update->hash);
-    (void)soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, place);
+    enum soma_status status;
+    do {
+        place->prev = soma__dir_bucket(&update->core->dir, update->self, update->hash);
+        status = soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, place);
+    } while (status == SOMA_CHANGED);
 }
 
 /* order WORD-1 acqrel | guards: what the value points to | pairs: WORD-2

@@ -22,9 +22,9 @@
  *             O4. Every entry is retired once: by the thread whose swap took it out of its predecessor's edge.
  *             O5. Sentinels that readers start from are linked and unfrozen at that instant.
  * Together    Everything may run beside everything, inside read sections.
- * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when
- * it read the edge that led it there (see the lookups in map/). Not here    Keys (callers compare), buckets' numbers
- * and growth (dir/), memory.
+ * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when it
+ *             read the edge that led it there (see the lookups in map/).
+ * Not here    Keys (callers compare), buckets' numbers and growth (dir/), memory.
  */
 #ifndef SOMA_ORDER_ORDER_H
 #define SOMA_ORDER_ORDER_H

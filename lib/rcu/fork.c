@@ -16,7 +16,7 @@
 #define CLAIM_TRIES 1000
 #define CLAIM_SLEEP_NS 100000
 
-static bool claimed;
+static __thread bool claimed; /* several threads may fork at once */
 static struct atom generation;
 
 /* order FORK-2 relaxed | value only, no data behind it | pairs: FORK-2 */
@@ -56,6 +56,7 @@ static void after_fork_child(void)
             r->depth = 0;
             r->outer = 0;
             r->due = DUE_NOTHING;
+            r->side_word = 0;
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }
     }

@@ -3,18 +3,21 @@
  *
  * Source      The Linux kernel's dynticks sampling: snapshot a counter of each CPU, odd or even, and come back to see
  *             whether it has moved. The asymmetric barrier is membarrier(2), as liburcu uses it.
- * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex
- * and a thread to wait in; a map operation may have neither. docs/decisions/0001-polled-grace-periods.md. Shape
- * started, completed: numbers of grace periods. A grace period is pending while they differ. Start       With the claim
- * held: started goes up by one; a barrier makes all threads' sections visible and all unlinking visible to later
- * sections; each thread's word is noted. End         When every thread whose word was odd has been seen with another.
- * Then completed = started. Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that
- * grace period starts later, so every section that could have found the thing is sampled inside, or is over. G2. A word
- * changes last thing in a section, after its last read. A word that was odd and is another means that the section that
- * was sampled is over. G3. completed never passes started, and started is at most one ahead. Takes effect  A grace
- * period is over at GRACE-3. Progress    A poll is one bounded scan, and whoever finds another thread polling goes
- * away. Grace periods as such depend on readers leaving, and on the claim's holder being scheduled. Not here    Chunks
- * (retire.c), records (reader.c).
+ * Why         liburcu can wait for a grace period but, up to 0.13, not start one and come back. Waiting takes a mutex and
+ *             a thread to wait in; a map operation may have neither. docs/decisions/0001-polled-grace-periods.md.
+ * Shape       started, completed: numbers of grace periods. A grace period is pending while they differ.
+ * Start       With the claim held: started goes up by one; a barrier makes all threads' sections visible and all
+ *             unlinking visible to later sections; each thread's word is noted.
+ * End         When every thread whose word was odd has been seen with another. Then completed = started.
+ * Invariants  G1. Who unlinked something and then read started = k gets cookie k+1; that grace period starts later, so
+ *             every section that could have found the thing is sampled inside, or is over.
+ *             G2. A word changes last thing in a section, after its last read. A word that was odd and is another means
+ *             that the section that was sampled is over.
+ *             G3. completed never passes started, and started is at most one ahead.
+ * Takes effect  A grace period is over at GRACE-3.
+ * Progress    A poll is one bounded scan, and whoever finds another thread polling goes away. Grace periods as such
+ *             depend on readers leaving, and on the claim's holder being scheduled.
+ * Not here    Chunks (retire.c), records (reader.c).
  */
 #include <linux/membarrier.h>
 #include <sys/syscall.h>
@@ -86,11 +89,11 @@ static void everybody_barrier(void)
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* order RCU-8 acquire | guarded by: word | pairs: RCU-1, RCU-7, RCU-13
+/* order RCU-8 seq_cst | guarded by: word | pairs: RCU-1, RCU-7, RCU-13
  * weaker: memory is freed before the reads of a section that is seen to be over. */
 static uint64_t reader_word(const struct soma__reader *reader)
 {
-    return atom_load_acq(&reader->word);
+    return atom_load_seq(&reader->word);
 }
 
 static bool reader_done(struct soma__reader *reader)
@@ -118,6 +121,7 @@ static bool all_done(void)
 
 static void start(void)
 {
+    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
     /* order GRACE-6 seq_cst | guards: the sampling below (store, then load) | pairs: GRACE-5 */
     atom_store_seq(&grace.started, atom_load_rlx(&grace.started) + 1);
     everybody_barrier();
@@ -125,7 +129,6 @@ static void start(void)
         r->snapshot = reader_word(r);
         r->pending = (r->snapshot & 1) != 0;
     }
-    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
 }
 
 static bool pending(void)

@@ -13,12 +13,11 @@
 
 struct soma__chunk {
     struct soma__chunk *next;
-    struct soma__owner *owner; /* NULL: a marker, see soma_barrier_wait() */
-    uint64_t cookie;           /* the grace period that must have passed, from closing on */
-    uint64_t credit;           /* bytes taken from the owner's cap */
-    uint64_t used;             /* of which items have been retired */
+    struct soma__owner *owner;
+    uint64_t cookie; /* the grace period that must have passed, from closing on */
+    uint64_t credit; /* bytes taken from the owner's cap */
+    uint64_t used;   /* of which items have been retired */
     uint64_t count;
-    struct atom told; /* a marker's: it has come out of the queue */
     struct {
         uint64_t a;
         uint64_t b;

@@ -69,6 +69,7 @@ struct soma__reader {
     uint64_t due;                 /* enum soma__due: work to be done outside the section */
     uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
     uint64_t side;                /* the side it then saw */
+    uint64_t wanted;              /* bytes that a call could not have under its owner's cap */
     struct soma__chunk *prepared; /* where the next soma__retire() goes */
     struct soma__chunk **prepared_slot;
     struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */

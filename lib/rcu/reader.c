@@ -132,8 +132,8 @@ static struct soma__reader *join(void)
  * weaker: a poll misses a reader that is already reading. */
 static struct soma__section spare_enter(void)
 {
+    spare_depth++; /* first, so that a handler in between does not join */
     atom_add_seq(&spare_inside, 1);
-    spare_depth++;
     return (struct soma__section){.self = &soma__reader_spare, .after = 0};
 }
 
@@ -180,8 +180,9 @@ static void reader_leave(void *record)
     const struct soma__section section = soma__section_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);
-    if (reader->depth > 0)
-        atom_store_rel(&reader->word, reader->outer); /* RCU-13 */
+    const uint64_t word = atom_load_rlx(&reader->word); /* RCU-7 */
+    if (word & 1)
+        atom_store_rel(&reader->word, word + 1); /* RCU-13 */
     reader->depth = 0;
     reader->outer = 0;
     reader->due = DUE_NOTHING;
@@ -190,8 +191,9 @@ static void reader_leave(void *record)
     reader_give(reader);
 }
 
-/* Private expedited barriers have to be asked for once; the kernel remembers it for the process and its children. */
-__attribute__((constructor)) static void set_up(void)
+/* Early, for constructors that use maps. Private expedited barriers have to be asked for once; the kernel remembers it for
+ * the process and its children. */
+__attribute__((constructor(101))) static void set_up(void)
 {
     exit_key_made = pthread_key_create(&exit_key, reader_leave) == 0;
     membarrier_works = syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED, 0, 0) == 0;

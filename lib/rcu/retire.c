@@ -5,11 +5,12 @@
  * Chunks      A thread appends to its own open chunk without any shared write. A full chunk gets the cookie of a grace
  *             period and goes to the inbox, from which whoever holds the claim moves it to the queue, and out of the
  *             queue when its grace period has passed.
- * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and
- * giving them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and the
- * cap holds at every instant. Sides       Open chunks of idle threads must be had too, without a lock for those who are
- * not idle. So every thread has two sets and uses the one that a global word names, read inside its section. To
- * collect, flip the word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
+ * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and giving
+ *             them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and
+ *             the cap holds at every instant.
+ * Sides       Open chunks of idle threads must be had too, without a lock for those who are not idle. So every thread
+ *             has two sets and uses the one that a global word names, read inside its section. To collect, flip the
+ *             word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
  * Invariants  T1. A side's chunks are touched by their thread inside a section that saw the side named, or by the
  *             collector after a grace period that started after the side was left.
  *             T2. used <= credit, and the owner's deferred is the sum of the credits of its chunks.
@@ -17,7 +18,6 @@
  * Progress    Retiring is lock-free but for malloc. Collecting and releasing is done by whoever gets the claim.
  * Not here    When a grace period has passed (grace.c).
  */
-#include <limits.h>
 #include <string.h>
 
 #include <soma/rcu.h>
@@ -33,6 +33,8 @@
 /* Bytes taken from an owner's cap at a time; less if the cap is small, so that threads do not sit on all of it. */
 #define CREDIT_QUANTUM ((uint64_t)8 << 10)
 #define CREDIT_SHARES 64
+/* Owners stand in pages of their own. */
+#define OWNERS_APART 4096
 
 static struct {
     struct atom inbox ALIGNED(APART); /* struct soma__chunk *, latest first */
@@ -40,7 +42,9 @@ static struct {
     /* Behind the claim. */
     struct soma__chunk *first;
     struct soma__chunk **last;
-    bool collecting; /* the other side waits for collect_cookie */
+    uint64_t queued;   /* chunks that have come into the queue */
+    struct atom taken; /* and gone out of it; written behind the claim */
+    bool collecting;   /* the other side waits for collect_cookie */
     uint64_t collect_cookie;
     struct atom collections; /* how many are done; written behind the claim */
 } retired = {.last = &retired.first};
@@ -68,11 +72,17 @@ uint64_t soma__owner_deferred(const struct soma__owner *owner)
     return atom_load_rlx(&owner->deferred);
 }
 
+/* Whether an owner has room. An item larger than the cap is let through alone: else it could never be removed. */
+static bool credit_fits(const struct soma__owner *owner, uint64_t taken, uint64_t bytes)
+{
+    return taken == 0 || (bytes <= owner->deferred_max && taken <= owner->deferred_max - bytes);
+}
+
 static bool credit_take(struct soma__owner *owner, uint64_t bytes)
 {
     uint64_t taken = atom_load_rlx(&owner->deferred); /* RETIRE-2 */
     do {
-        if (bytes > owner->deferred_max || taken > owner->deferred_max - bytes)
+        if (!credit_fits(owner, taken, bytes))
             return false;
     } while (!atom_cas_rlx(&owner->deferred, &taken, taken + bytes)); /* RETIRE-2 */
     return true;
@@ -157,10 +167,18 @@ static uint64_t side_of_section(struct soma__reader *self)
     return self->side;
 }
 
+/* The owner's slot; else a free one; else one that the owner has to share. */
 static struct soma__chunk **chunk_slot(struct soma__reader *self, const struct soma__owner *owner)
 {
-    const uintptr_t line = (uintptr_t)owner / APART;
-    return &self->open[side_of_section(self)][(line ^ line / 64) % SOMA__OPEN_CHUNKS];
+    struct soma__chunk **slots = self->open[side_of_section(self)];
+    struct soma__chunk **best = &slots[(uintptr_t)owner / OWNERS_APART % SOMA__OPEN_CHUNKS];
+    for (int i = 0; i < SOMA__OPEN_CHUNKS; i++) {
+        if (slots[i] && slots[i]->owner == owner)
+            return &slots[i];
+        if (!slots[i])
+            best = &slots[i];
+    }
+    return best;
 }
 
 /* An open chunk of the owner in this slot, with room for an item; NULL if there is no memory for one. */
@@ -201,8 +219,10 @@ enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__ow
         if (!chunk)
             return SOMA_E_NOMEM;
     }
-    if (UNLIKELY(chunk->credit - chunk->used < bytes) && !chunk_extend_credit(chunk, bytes))
+    if (UNLIKELY(chunk->credit - chunk->used < bytes) && !chunk_extend_credit(chunk, bytes)) {
+        self->wanted = bytes;
         return SOMA_E_LIMIT;
+    }
     self->prepared = chunk;
     self->prepared_slot = slot;
     return SOMA_OK;
@@ -254,6 +274,7 @@ static void inbox_to_queue(void)
         latest->next = in_order;
         in_order = latest;
         latest = earlier;
+        retired.queued++;
     }
     if (end) {
         *retired.last = in_order;
@@ -261,7 +282,8 @@ static void inbox_to_queue(void)
     }
 }
 
-/* The first chunk in the queue, if its grace period has passed. */
+/* order RETIRE-9 release | guards: that the taker is busy | pairs: RETIRE-10
+ * The first chunk in the queue, if its grace period has passed. */
 static struct soma__chunk *queue_take(void)
 {
     struct soma__chunk *chunk = retired.first;
@@ -270,6 +292,7 @@ static struct soma__chunk *queue_take(void)
     retired.first = chunk->next;
     if (!retired.first)
         retired.last = &retired.first;
+    atom_store_rel(&retired.taken, atom_load_rlx(&retired.taken) + 1); /* RETIRE-9 */
     return chunk;
 }
 
@@ -324,18 +347,12 @@ static struct soma__chunk *due_chunks(unsigned most, bool collect)
     return due;
 }
 
-/* A marker is told, as the last thing done to it; others are released. */
 static bool release_all(struct soma__chunk *due)
 {
     const bool any = due != NULL;
     while (due) {
         struct soma__chunk *next = due->next;
-        if (due->owner) {
-            chunk_release(due);
-        } else {
-            /* order RETIRE-9 release | guards: that the marker is no longer in any list | pairs: RETIRE-10 */
-            atom_store_rel(&due->told, 1);
-        }
+        chunk_release(due);
         due = next;
     }
     return any;
@@ -399,10 +416,9 @@ bool soma__retire_relieve(struct soma__owner *owner, bool wait)
     struct soma__reader *self = outside_self();
     if (!self)
         return false;
-    const uint64_t before = soma__owner_deferred(owner);
     for (int i = 0; i < RELIEF_POLLS || wait; i++) {
         work(self, WORK_CHUNKS, true);
-        if (soma__owner_deferred(owner) < before)
+        if (credit_fits(owner, soma__owner_deferred(owner), self->wanted))
             return true;
         if (i >= RELIEF_POLLS)
             soma__sleep_ns(100000);
@@ -442,10 +458,22 @@ enum soma_status soma_retire(void (*fn)(void *), void *arg)
     return status;
 }
 
-/* order RETIRE-10 acquire | guarded by: told | pairs: RETIRE-9 */
-static bool marker_passed(const struct soma__chunk *marker)
+/* order RETIRE-10 acquire | guarded by: taken | pairs: RETIRE-9
+ * weaker: the taker is seen idle though it has not begun to release what it took. */
+static uint64_t chunks_taken(void)
 {
-    return atom_load_acq(&marker->told) != 0;
+    return atom_load_acq(&retired.taken);
+}
+
+/* How many chunks have come into the queue, all closed ones included. */
+static uint64_t chunks_queued_wait(void)
+{
+    while (!soma__claim_try())
+        soma__sleep_ns(1000);
+    inbox_to_queue();
+    const uint64_t queued = retired.queued;
+    soma__claim_drop();
+    return queued;
 }
 
 /* Waits until the work that other threads have in hand now is done. */
@@ -458,9 +486,19 @@ static void others_finish_wait(const struct soma__reader *self)
     }
 }
 
-/* All open chunks are collected by a collection that starts after the call; the second from now surely does. Then a
- * marker goes through the queue behind them; when it comes out, all before it are released or in some thread's hands.
- */
+/* Works until a counter has come far enough; sleeps where there is nothing to do. */
+static void work_until_wait(struct soma__reader *self, uint64_t (*counter)(void), uint64_t goal, bool collect)
+{
+    for (long ns = 1000; counter() < goal; ns = ns < 1000000 ? ns * 2 : ns) {
+        if (work(self, WORK_CHUNKS, collect))
+            ns = 1000;
+        else
+            soma__sleep_ns(ns);
+    }
+}
+
+/* All open chunks are collected by a collection that starts after the call; the second from now surely does. Then all that
+ * is in the queue has to go out of it, and out of the hands of whoever took it. */
 void soma_barrier_wait(void)
 {
     struct soma__reader *self = outside_self();
@@ -468,16 +506,7 @@ void soma_barrier_wait(void)
         MISUSE("called inside a read section or a retired call, where it would wait for itself");
         return;
     }
-    const uint64_t collected = collections_done() + 2;
-    for (long ns = 1000; collections_done() < collected; ns = ns < 1000000 ? ns * 2 : ns) {
-        if (!work(self, UINT_MAX, true))
-            soma__sleep_ns(ns);
-    }
-    struct soma__chunk marker = {.cookie = soma__grace_cookie()};
-    inbox_put(&marker);
-    for (long ns = 1000; !marker_passed(&marker); ns = ns < 1000000 ? ns * 2 : ns) {
-        if (!work(self, UINT_MAX, false))
-            soma__sleep_ns(ns);
-    }
+    work_until_wait(self, collections_done, collections_done() + 2, true);
+    work_until_wait(self, chunks_taken, chunks_queued_wait(), false);
     others_finish_wait(self);
 }

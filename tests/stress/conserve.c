@@ -22,6 +22,7 @@ struct words {
     enum soma_status (*put)(void *map, uint64_t key, uint64_t word, uint64_t *old);
     enum soma_status (*cas)(void *map, uint64_t key, uint64_t expected, uint64_t desired);
     enum soma_status (*take)(void *map, uint64_t key, uint64_t *old);
+    enum soma_status (*take_if)(void *map, uint64_t key, uint64_t expected);
     uint64_t (*count)(void *map);
 };
 
@@ -62,6 +63,11 @@ static enum soma_status word_cas(void *map, uint64_t key, uint64_t expected, uin
 static enum soma_status word_take(void *map, uint64_t key, uint64_t *old)
 {
     return soma_u64_remove(map, key, old);
+}
+
+static enum soma_status word_take_if(void *map, uint64_t key, uint64_t expected)
+{
+    return soma_u64_remove_if(map, key, expected, NULL);
 }
 
 static uint64_t word_count(void *map)
@@ -123,14 +129,19 @@ static enum soma_status byte_take(void *map, uint64_t key, uint64_t *old)
     return byte_out(status, status == SOMA_REMOVED, borrowed, old);
 }
 
+static enum soma_status byte_take_if(void *map, uint64_t key, uint64_t expected)
+{
+    return soma_map_remove_if(map, &key, sizeof key, &expected, sizeof expected, NULL);
+}
+
 static uint64_t byte_count(void *map)
 {
     return soma_map_count_approx(map);
 }
 
 static const struct words both[2] = {
-    {word_open, word_close, word_get, word_add, word_put, word_cas, word_take, word_count},
-    {byte_open, byte_close, byte_get, byte_add, byte_put, byte_cas, byte_take, byte_count},
+    {word_open, word_close, word_get, word_add, word_put, word_cas, word_take, word_take_if, word_count},
+    {byte_open, byte_close, byte_get, byte_add, byte_put, byte_cas, byte_take, byte_take_if, byte_count},
 };
 
 /* ---- The threads ---- */
@@ -194,9 +205,19 @@ static void do_take(struct worker *w, uint64_t key)
         w->out += old;
 }
 
+static void do_take_if(struct worker *w, uint64_t key)
+{
+    uint64_t expected = 0;
+    if (w->run->words->get(w->run->map, key, &expected) != SOMA_OK)
+        return;
+    if (w->run->words->take_if(w->run->map, key, expected) == SOMA_REMOVED)
+        w->out += expected;
+}
+
 static void work(unsigned index, void *arg)
 {
-    static void (*const verbs[])(struct worker *, uint64_t) = {do_add, do_add, do_add, do_put, do_cas, do_take};
+    static void (*const verbs[])(struct worker *, uint64_t) = {do_add, do_add,  do_add,    do_put,
+                                                               do_cas, do_take, do_take_if};
     struct run *run = arg;
     struct worker w = {run, rng_new(index), 0, 0};
     uint64_t steps = 0;
