@@ -670,3 +670,51 @@ Test(map_reserve, and_shrink_keep_what_is_there)
     cr_assert_eq(soma_map_count_approx(map), 1);
     soma_map_free(map);
 }
+
+/* ---- The cap ---- */
+
+/* An entry larger than the cap goes alone; nothing is refused for ever, and nobody waits for ever. */
+static void replace_and_remove_large(unsigned flags)
+{
+    const struct soma_map_options options = {.flags = flags, .deferred_bytes_max = 1};
+    static const char large[5000];
+    soma_map *map = NULL;
+    cr_assert_eq(soma_map_new(&options, &map), SOMA_OK);
+    for (int round = 0; round < 20; round++) {
+        cr_assert_eq(soma_map_put(map, "k", 1, large, sizeof large, NULL), SOMA_INSERTED);
+        cr_assert_eq(soma_map_put(map, "k", 1, large, sizeof large, NULL), SOMA_REPLACED);
+        cr_assert_eq(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+        cr_assert_eq(soma_map_put(map, "k", 1, large, sizeof large, NULL), SOMA_INSERTED);
+        cr_assert_eq(soma_map_clear(map), SOMA_OK);
+    }
+    soma_map_free(map);
+}
+
+Test(map_cap, lets_an_entry_larger_than_it_through, .timeout = 10)
+{
+    replace_and_remove_large(0);
+    replace_and_remove_large(SOMA_WAIT_AT_LIMIT);
+}
+
+/* ---- Words that change where they stand ---- */
+
+Test(map_fetch_add, changes_a_borrowed_word_at_most_to_the_sum)
+{
+    soma_map *map = fresh();
+    uint64_t word = 40;
+    struct soma_bytes borrowed = {NULL, 0};
+    cr_assert_eq(soma_map_put(map, "n", 1, &word, sizeof word, NULL), SOMA_INSERTED);
+    soma_read_enter();
+    cr_assert_eq(soma_map_get_ref(map, "n", 1, &borrowed), SOMA_OK);
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 2, NULL), SOMA_REPLACED);
+    memcpy(&word, borrowed.data, sizeof word);
+    cr_assert(word == 40 || word == 42);
+    cr_assert_eq(soma_map_get_ref(map, "n", 1, &borrowed), SOMA_OK);
+    word = 100;
+    cr_assert_eq(soma_map_put(map, "n", 1, &word, sizeof word, NULL), SOMA_REPLACED);
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 2, NULL), SOMA_REPLACED);
+    memcpy(&word, borrowed.data, sizeof word);
+    cr_assert_eq(word, 42, "a put makes a new entry, so the old word stays");
+    soma_read_exit();
+    soma_map_free(map);
+}

@@ -538,3 +538,24 @@ Test(u64_sections, nest_around_everything)
     soma_barrier_wait();
     soma_u64_free(map);
 }
+
+/* An entry larger than the cap goes alone; nothing is refused for ever, and nobody waits for ever. */
+static void ignore(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+}
+
+Test(u64_cap, lets_an_entry_larger_than_it_through, .timeout = 10)
+{
+    for (unsigned flags = 0; flags <= SOMA_WAIT_AT_LIMIT; flags += SOMA_WAIT_AT_LIMIT) {
+        const struct soma_u64_options options = {.flags = flags, .deferred_bytes_max = 1, .value_retire = ignore};
+        soma_u64 *map = NULL;
+        cr_assert_eq(soma_u64_new(&options, &map), SOMA_OK);
+        for (uint64_t key = 0; key < 20; key++) {
+            cr_assert_eq(soma_u64_put(map, key, 1, NULL), SOMA_INSERTED);
+            cr_assert_eq(soma_u64_put(map, key, 2, NULL), SOMA_REPLACED);
+            cr_assert_eq(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+        }
+        soma_u64_free(map);
+    }
+}

@@ -2,7 +2,7 @@
 /* fork.c - forks while other threads are in the middle of everything. The child has one thread, whole maps, and must be
  * able to do all that the parent can: read, write, reclaim, free, start threads, fork again. */
 #include <stdatomic.h>
-#include <stdlib.h>
+#include <stdio.h>
 #include <unistd.h>
 
 #include "kinds.h"
@@ -118,6 +118,7 @@ static enum wrong child(struct run *run, int number)
 {
     alarm(child_seconds());
     enum wrong wrong = permanent_there(run);
+    soma_barrier_wait(); /* the writers may have filled the cap, and kinds' verbs make no room inside their sections */
     if (!wrong)
         wrong = use_map(run, OWN_FIRST);
     if (!wrong && number % 10 == 0)
@@ -200,6 +201,7 @@ static void fork_often(const struct kind *kind, uint64_t fill, int forks)
     crew_join(&crew);
     EXPECT(atomic_load(&run.rounds) > 0);
     EXPECT_EQ(permanent_there(&run), FINE);
+    soma_barrier_wait(); /* as in child() */
     EXPECT_EQ(use_map(&run, OWN_FIRST), FINE);
     EXPECT_EQ(reclaim(), FINE);
     run.kind->close(run.map);
@@ -284,8 +286,28 @@ static void inside_section(const void *arg)
     soma_barrier_wait();
 }
 
+/* Its runtime may leave a spin lock of its own taken in the child of many threads, which then hangs in free(). */
+static bool under_thread_sanitizer(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    return true;
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    return true;
+#else
+    return false;
+#endif
+#else
+    return false;
+#endif
+}
+
 int main(int argc, char **argv)
 {
+    if (under_thread_sanitizer()) {
+        puts("1..0 # SKIP the thread sanitizer cannot fork beside threads");
+        return 0;
+    }
     const struct test_case cases[] = {
         {"writing-u64", while_writing, &kinds[0]},   {"writing-map", while_writing, &kinds[1]},
         {"resizing-u64", while_resizing, &kinds[0]}, {"resizing-map", while_resizing, &kinds[1]},

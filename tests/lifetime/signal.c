@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* signal.c - a handler that looks things up and opens sections, over threads that do everything else. Its answers are
  * right, no section stays open, and it never ends up in the allocator that it may have interrupted. */
+#include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -53,12 +54,14 @@ static void look_outside(uint64_t key)
 static void handle(int number)
 {
     (void)number;
+    const int before = errno;
     const uint64_t n = atomic_fetch_add(&handled, 1);
     in_handler = 1;
     look_outside(n % PERMANENT);
     look(n % PERMANENT, true);
     look(MOVING_FIRST + n % MOVING, false);
     in_handler = 0;
+    errno = before;
 }
 
 /* Updates, also from a retired call, and the allocator at other times: a handler that frees memory meets it there. */

@@ -38,11 +38,15 @@ static int bug(void)
 
 #elif defined(LEAK)
 
+static void *volatile kept;
+
+/* Many, so that no register or stack slot that was left behind finds them all. */
 static int bug(void)
 {
-    volatile void *memory = malloc(100);
-    memory = NULL;
-    return memory != NULL;
+    for (int i = 0; i < 100; i++)
+        kept = malloc(100);
+    kept = NULL;
+    return 0;
 }
 
 #elif defined(OVERFLOW)
