@@ -110,8 +110,7 @@ void core_left(struct core *core, struct soma__reader *self);
 
 ALWAYS_INLINE void core_exit(struct core *core, struct soma__section section)
 {
-    soma__section_close(section);
-    if (UNLIKELY(section.self->due))
+    if (UNLIKELY(soma__section_end(section)))
         core_left(core, section.self);
 }
 

@@ -136,6 +136,21 @@ ALWAYS_INLINE void soma__section_exit(struct soma__section section)
         soma__section_spare_left();
 }
 
+/* Ends an update's section; whether there is work to be done now (soma__section_work). The thread is told before it is
+ * outside, so that no signal handler takes the work over. */
+ALWAYS_INLINE bool soma__section_end(struct soma__section section)
+{
+    struct soma__reader *self = section.self;
+    bool due = false;
+    if (UNLIKELY(self->due != DUE_NOTHING)) {
+        due = section.after != 0 || self == &soma__reader_spare;
+        if (section.after != 0)
+            self->due = DUE_NOTHING;
+    }
+    soma__section_close(section);
+    return due;
+}
+
 /* ---- Grace periods ---- */
 
 /* What must have passed before memory unlinked by now may be freed. Never 0. */

@@ -236,8 +236,11 @@ static void program_exit(struct soma__reader *self)
     }
     self->depth--;
     atom_compiler_barrier();
+    const bool due = section.after != 0 && self->due == DUE_NOW;
+    if (UNLIKELY(due))
+        self->due = DUE_NOTHING; /* before the thread is outside: as soma__section_end() */
     soma__section_close(section);
-    if (UNLIKELY(self->due == DUE_NOW))
+    if (UNLIKELY(due))
         soma__section_work(self);
 }
 

@@ -452,8 +452,7 @@ enum soma_status soma_retire(void (*fn)(void *), void *arg)
     const enum soma_status status = soma__retire_prepare(section.self, &user_owner, 1);
     if (status == SOMA_OK)
         soma__retire(section.self, (uintptr_t)fn, (uintptr_t)arg, 1);
-    soma__section_close(section);
-    if (UNLIKELY(section.self->due))
+    if (UNLIKELY(soma__section_end(section)))
         soma__section_work(section.self);
     return status;
 }
