@@ -36,11 +36,6 @@ ALWAYS_INLINE uint64_t atom_load_acq(const struct atom *a)
     return __atomic_load_n(&a->word, __ATOMIC_ACQUIRE);
 }
 
-ALWAYS_INLINE uint64_t atom_load_seq(const struct atom *a)
-{
-    return __atomic_load_n(&a->word, __ATOMIC_SEQ_CST);
-}
-
 ALWAYS_INLINE void atom_store_rlx(struct atom *a, uint64_t word)
 {
     __atomic_store_n(&a->word, word, __ATOMIC_RELAXED);
@@ -51,14 +46,9 @@ ALWAYS_INLINE void atom_store_rel(struct atom *a, uint64_t word)
     __atomic_store_n(&a->word, word, __ATOMIC_RELEASE);
 }
 
-ALWAYS_INLINE void atom_store_seq(struct atom *a, uint64_t word)
+ALWAYS_INLINE uint64_t atom_add_acqrel(struct atom *a, uint64_t delta)
 {
-    __atomic_store_n(&a->word, word, __ATOMIC_SEQ_CST);
-}
-
-ALWAYS_INLINE uint64_t atom_add_seq(struct atom *a, uint64_t delta)
-{
-    return __atomic_fetch_add(&a->word, delta, __ATOMIC_SEQ_CST);
+    return __atomic_fetch_add(&a->word, delta, __ATOMIC_ACQ_REL);
 }
 
 ALWAYS_INLINE uint64_t atom_add_rlx(struct atom *a, uint64_t delta)
@@ -88,21 +78,30 @@ ALWAYS_INLINE bool atom_cas_acqrel(struct atom *a, uint64_t *expected, uint64_t 
     return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
-ALWAYS_INLINE bool atom_cas_seq(struct atom *a, uint64_t *expected, uint64_t desired)
+#if HAVE_CAS16
+
+/* Two neighbouring words, 16-byte aligned, change together or not at all. */
+#if UNDER_SCHEDULER
+
+/* The scheduler of tests/sched sees every other access through what the compiler puts in front of it. */
+bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
+                           uint64_t desired1);
+
+ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
+                                     uint64_t desired1)
 {
-    return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+    return soma__scheduler_cas16(pair, expected0, expected1, desired0, desired1);
 }
 
-#if HAVE_CAS16
+#else
 
 #if UNDER_TSAN
 void __tsan_acquire(void *);
 void __tsan_release(void *);
 #endif
 
-/* Two neighbouring words, 16-byte aligned, change together or not at all; sequentially consistent. The instruction is
- * written out because compilers turn the builtin into a library call that may take a lock. The sanitizer does not see
- * the instruction, so it is told of the ordering on both words. */
+/* The instruction is written out because compilers turn the builtin into a library call that may take a lock. The
+ * sanitizer does not see the instruction, so it is told of the ordering on both words. */
 ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
                                      uint64_t desired1)
 {
@@ -122,6 +121,7 @@ ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint
     return done;
 }
 
+#endif
 #endif
 
 #endif

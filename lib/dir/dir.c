@@ -20,7 +20,7 @@
 #include "mem/mem.h"
 
 /* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
-#define SET_UP_BLOCK 64
+#define SET_UP_BLOCK SIZED(64, 2)
 
 /* Entries fetched ahead on each walk; a bucket about to be split holds one on average. */
 #define FETCH_DEPTH 2
@@ -30,14 +30,14 @@
 
 /* Smallest entry plus its bucket word: who has memory for more buckets than this has none left for entries. */
 #define ENTRY_BYTES 32
-/* The fewest buckets a reservation is tried with where addresses are short (ulimit -v): 2^14 of them. */
-#define LEAST_LOG2 14
+/* The fewest buckets a reservation is tried with where addresses are short (ulimit -v), log2. */
+#define LEAST_LOG2 SIZED(14, 4)
 
 /* ---- The reservation ---- */
 
 static uint64_t range_bytes(unsigned most_log2)
 {
-    return DIR_HEADER + (sizeof(struct atom) << most_log2) + DIR_HEADER; /* whole pages */
+    return DIR_PAGE + (sizeof(struct atom) << most_log2);
 }
 
 struct soma__dir *soma__dir_new(void)

@@ -18,12 +18,13 @@
 #include "base/atom.h"
 #include "base/attr.h"
 #include "base/bits.h"
+#include "base/size.h"
 #include "order/order.h"
 #include "rcu/rcu.h"
 
-#define DIR_HEADER ((size_t)2048) /* bytes before the buckets */
-#define DIR_FIRST_LOG2 8          /* the buckets that share the first page with the header, log2 */
-#define DIR_PAGE (DIR_HEADER + (sizeof(struct atom) << DIR_FIRST_LOG2))
+#define DIR_PAGE ((size_t)4096)
+#define DIR_FIRST_LOG2 SIZED(8, 1) /* the buckets that share the first page with the header, log2 */
+#define DIR_HEADER (DIR_PAGE - (sizeof(struct atom) << DIR_FIRST_LOG2)) /* bytes before the buckets */
 
 struct soma__dir {
     struct atom state;      /* see dir_m() and shrink.c */
@@ -36,8 +37,6 @@ struct soma__dir {
     struct atom shrink_cursor;         /* progress in the level that is being taken out */
     struct atom release_claim;         /* who gives its memory back: 0, or a fork generation + 1 */
 };
-
-_Static_assert(DIR_PAGE == 4096, "header and first buckets share one page");
 
 /* ---- The state word: m | level going | phase | grace-period cookie ---- */
 

@@ -23,7 +23,7 @@
 #include "mem/mem.h"
 
 /* Buckets per step of UNLINK; memory per step of RELEASE, which costs some tens of microseconds. */
-#define UNLINK_BLOCK 64
+#define UNLINK_BLOCK SIZED(64, 2)
 #define RELEASE_BLOCK ((uint64_t)1 << 17)
 
 static uint64_t level_first(unsigned level)

@@ -129,7 +129,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 /* ---- Clearing ---- */
 
 /* Entries removed, and sentinels passed, in one section. */
-#define CLEAR_ENTRIES 64
+#define CLEAR_ENTRIES SIZED(64, 2)
 #define CLEAR_HOPS 1024
 
 /* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_CHANGED: the

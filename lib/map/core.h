@@ -12,6 +12,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/size.h"
 #include "dir/dir.h"
 #include "hash/hash.h"
 #include "order/order.h"
@@ -21,8 +22,8 @@
 #define CORE_STRIPES 8
 
 /* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
-#define CORE_FIT_PERIOD 64
-#define CORE_HELP_PERIOD 8
+#define CORE_FIT_PERIOD SIZED(64, 2)
+#define CORE_HELP_PERIOD SIZED(8, 2)
 /* Small tables look each time they help: they grow within a few insertions. */
 #define CORE_SMALL_LOG2 12
 

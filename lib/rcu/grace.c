@@ -65,13 +65,12 @@ bool soma__grace_passed(uint64_t cookie)
     return atom_load_acq(&grace.completed) >= cookie;
 }
 
-/* order GRACE-5 seq_cst | guards: the unlinking before it (store, then load) | pairs: GRACE-6
- * weaker: the load is served before the unlinking is visible, and a grace period that started in between counts.
- * The unlinking was a locked read-modify-write, so on every supported machine nothing but the order of two
- * sequentially consistent accesses is needed. */
+/* order GRACE-5 acqrel | guards: the unlinking before it | pairs: GRACE-6
+ * weaker: a grace period that starts later does not know of the unlinking, and sections after it may still find what was
+ * unlinked. A read-modify-write, though it changes nothing, so that the start that comes next reads from it. */
 uint64_t soma__grace_cookie(void)
 {
-    return atom_load_seq(&grace.started) + 1;
+    return atom_add_acqrel(&grace.started, 0) + 1;
 }
 
 static uint64_t now_ns(void)
@@ -81,19 +80,19 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* A full barrier on every running thread of the process, so that readers need none. Where the kernel has no membarrier,
- * readers execute a barrier themselves (RCU-7), and the sequentially consistent store before this is enough. */
+/* A full barrier on every running thread of the process, so that readers need none (RCU-7). Where the kernel has no
+ * membarrier, entering is ordered by GRACE-5 itself (see joined_open). */
 static void everybody_barrier(void)
 {
     if (soma__membarrier_works())
         syscall(SYS_membarrier, MEMBARRIER_CMD_PRIVATE_EXPEDITED, 0, 0);
 }
 
-/* order RCU-8 seq_cst | guarded by: word | pairs: RCU-1, RCU-7, RCU-13
+/* order RCU-8 acquire | guarded by: word | pairs: RCU-1, RCU-7, RCU-13, RCU-15
  * weaker: memory is freed before the reads of a section that is seen to be over. */
 static uint64_t reader_word(const struct soma__reader *reader)
 {
-    return atom_load_seq(&reader->word);
+    return atom_load_acq(&reader->word);
 }
 
 static bool reader_done(struct soma__reader *reader)
@@ -122,8 +121,9 @@ static bool all_done(void)
 static void start(void)
 {
     atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
-    /* order GRACE-6 seq_cst | guards: the sampling below (store, then load) | pairs: GRACE-5 */
-    atom_store_seq(&grace.started, atom_load_rlx(&grace.started) + 1);
+    /* order GRACE-6 acqrel | guards: the sampling below, and what is unlinked for sections after it | pairs: GRACE-5
+     * weaker: as GRACE-5. */
+    atom_add_acqrel(&grace.started, 1);
     everybody_barrier();
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
         r->snapshot = reader_word(r);

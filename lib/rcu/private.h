@@ -6,10 +6,11 @@
 #define URCU_NO_COMPAT_IDENTIFIERS /* urcu_bp_ names only */
 #include <urcu/urcu-bp.h>
 
+#include "base/size.h"
 #include "rcu/rcu.h"
 
 /* A batch of retired items of one owner. 4 KiB with its items. */
-#define CHUNK_ITEMS 252
+#define CHUNK_ITEMS SIZED(252, 2)
 
 struct soma__chunk {
     struct soma__chunk *next;

@@ -109,7 +109,10 @@ ALWAYS_INLINE struct soma__section soma__section_open(struct soma__reader *self)
     const uint64_t word = atom_load_rlx(&self->word); /* RCU-7 */
     if (UNLIKELY(word & 1))
         return (struct soma__section){.self = self, .after = 0};
-    atom_store_rlx(&self->word, word + 1); /* RCU-7 */
+    /* order RCU-15 release | guards: all that the thread's sections before this one read | pairs: RCU-8
+     * weaker: a poll that finds the thread in its next section already takes the sampled one to be over, as it is, but
+     * does not know of its last reads. (C11's release sequences would do, C++20's and C23's would not.) */
+    atom_store_rel(&self->word, word + 1);
     atom_compiler_barrier();
     return (struct soma__section){.self = self, .after = word + 2};
 }

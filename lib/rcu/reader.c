@@ -128,19 +128,21 @@ static struct soma__reader *join(void)
     return joined;
 }
 
-/* order RCU-9 seq_cst | guards: the section about to be entered | pairs: RCU-10
- * weaker: a poll misses a reader that is already reading. */
+/* order RCU-9 acqrel | guards: the section about to be entered | pairs: RCU-10
+ * weaker: a poller that sees no section, and a section that does not see what was unlinked before. Both are
+ * read-modify-writes, so the later of the two knows all that the earlier knew. */
 static struct soma__section spare_enter(void)
 {
     spare_depth++; /* first, so that a handler in between does not join */
-    atom_add_seq(&spare_inside, 1);
+    atom_add_acqrel(&spare_inside, 1);
     return (struct soma__section){.self = &soma__reader_spare, .after = 0};
 }
 
-/* order RCU-10 seq_cst | guarded by: spare_inside | pairs: RCU-9, RCU-11 */
+/* order RCU-10 acqrel | guarded by: spare_inside | pairs: RCU-9, RCU-11
+ * weaker: as RCU-9. */
 uint64_t soma__spare_inside(void)
 {
-    return atom_load_seq(&spare_inside);
+    return atom_add_acqrel(&spare_inside, 0);
 }
 
 /* order RCU-11 release | guards: all that the section read | pairs: RCU-10 */
@@ -155,16 +157,24 @@ void soma__spare_reset(void)
     atom_store_rlx(&spare_inside, spare_depth); /* RCU-9: not shared, the child has one thread */
 }
 
+/* Where the kernel has no barrier for all threads, entering takes its place among the cookies and the starts of grace
+ * periods (GRACE-5, GRACE-6), which are read-modify-writes of one word: either the start is later and its poller sees
+ * the section, or it is earlier and the section sees what was unlinked before it. */
+static struct soma__section joined_open(struct soma__reader *self)
+{
+    const struct soma__section section = soma__section_open(self);
+    if (!membarrier_works)
+        (void)soma__grace_cookie();
+    return section;
+}
+
 /* Inside a section that was entered through the spare record, the thread stays with it, so that the exits match. */
 struct soma__section soma__section_enter_slow(void)
 {
     struct soma__reader *self = spare_depth > 0 ? NULL : join();
     if (!self)
         return spare_enter();
-    const struct soma__section section = soma__section_open(self);
-    if (!membarrier_works)
-        atom_add_seq(&self->word, 0); /* RCU-7, with the processor's barrier in place of the poller's */
-    return section;
+    return joined_open(self);
 }
 
 bool soma__section_nested(struct soma__section section)
@@ -177,7 +187,7 @@ bool soma__section_nested(struct soma__section section)
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
-    const struct soma__section section = soma__section_open(reader);
+    const struct soma__section section = joined_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);
     const uint64_t word = atom_load_rlx(&reader->word); /* RCU-7 */

@@ -148,11 +148,13 @@ static void chunk_release(struct soma__chunk *chunk)
     chunk_free(chunk);
 }
 
-/* order RETIRE-5 seq_cst | guarded by: side (section entry, then load) | pairs: RETIRE-6
- * weaker: the collector's grace period misses a section that still uses the old side. */
+/* order RETIRE-5 acquire | guarded by: side | pairs: RETIRE-6
+ * weaker: a thread that comes back to a side sees its slots as they were before they were collected.
+ * A section that began after the collector's grace period did sees the new side: all that was before the cookie is
+ * known to it (GRACE-5). */
 static uint64_t side_in_use(void)
 {
-    return atom_load_seq(&retired.side);
+    return atom_load_acq(&retired.side);
 }
 
 /* The side that the thread uses in this section: it looks once, so that what one call has prepared, the next one finds.
@@ -296,10 +298,10 @@ static struct soma__chunk *queue_take(void)
     return chunk;
 }
 
-/* order RETIRE-6 seq_cst | guards: the collector's grace period (store, then sampling) | pairs: RETIRE-5 */
+/* order RETIRE-6 release | guards: the slots of the side that is to be used, emptied when it was last left | pairs: RETIRE-5 */
 static void side_flip(void)
 {
-    atom_store_seq(&retired.side, side_in_use() ^ 1);
+    atom_store_rel(&retired.side, side_in_use() ^ 1);
     retired.collect_cookie = soma__grace_cookie();
     retired.collecting = true;
 }

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: ISC */
+/* scenario.h - what races, in a few words: a map, what is done before, and what each thread does.
+ *
+ * Threads' parts are lists of operations, separated by semicolons: a verb and, for most, a key from a to h. Keys stand
+ * in the list in the order of their letters (not in colliding scenarios of byte maps, where all hashes are equal):
+ *
+ *     with 2 buckets    0: a b c d              1: e f g h
+ *     with 4            0: a b    2: c d        1: e f    3: g h
+ *     with 8            a | b | c | d | ...     (each its own)
+ *
+ * A scenario passes if every run of it does: the map answers as some sequence of the calls would (history/), nothing
+ * races, nothing freed is touched, nothing leaks, no invariant breaks, and it ends.
+ */
+#ifndef SOMA_TESTS_SCHED_SCENARIO_H
+#define SOMA_TESTS_SCHED_SCENARIO_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "run.h"
+
+#define OPS_MAX 48
+#define KEYS 8
+
+enum verb {
+    DO_GET,
+    DO_PUT,
+    DO_PUT_NEW,
+    DO_REPLACE,
+    DO_CAS, /* expects what the thread last saw of the key */
+    DO_REMOVE,
+    DO_REMOVE_IF,
+    DO_ADD,
+    DO_UPDATE,
+    DO_UPDATE_REMOVE,
+    DO_UPDATE_LEAVE,
+    DO_GET_MANY, /* all keys */
+    DO_PUT_MANY, /* this key and the two behind it */
+    DO_CLEAR,
+    DO_COUNT,
+    DO_GROW,   /* reserve() twice the buckets */
+    DO_SHRINK, /* shrink() */
+    DO_STEP,   /* one step of a shrink that is under way */
+    DO_ENTER,  /* a read section */
+    DO_EXIT,
+    DO_HOLD, /* borrow the key's value, in a section; exit looks at it again */
+    DO_RETIRE,
+    DO_BARRIER,
+    DO_SYNCHRONIZE,
+    VERBS
+};
+
+struct op {
+    uint8_t verb;
+    uint8_t key;
+};
+
+struct script {
+    unsigned count;
+    struct op ops[OPS_MAX];
+};
+
+enum scenario_flags {
+    WORDS = 1 << 0,
+    BYTES = 1 << 1,
+    BOTH = WORDS | BYTES,
+    COLLIDE = 1 << 2,     /* all hashes are equal (byte maps) */
+    LONG_VALUES = 1 << 3, /* byte maps: values that are not words */
+    POINTERS = 1 << 4,    /* word maps: values are pointers to objects that value_retire frees */
+    FAULTS = 1 << 5,      /* allocations may fail */
+    NO_MEMBARRIER = 1 << 6,
+    SMALL_CAP = 1 << 7, /* room for two deferred entries */
+    WAITING = 1 << 8,   /* with it: wait at the cap */
+};
+
+struct scenario {
+    const char *name;
+    const char *race; /* what it is for */
+    unsigned flags;
+    const char *before;
+    const char *threads[THREADS_MAX - 1]; /* up to the first NULL */
+    const char *signal;                   /* a handler's part, or NULL */
+};
+
+/* A scenario on one kind of map, ready to be run. */
+struct stage;
+
+/* False, with a message on standard error, if a part cannot be read. */
+bool script_parse(const char *text, struct script *script);
+const char *verb_name(enum verb verb);
+
+/* From scripts: threads[0] is done before, threads[1..n] race. */
+struct stage *stage_new(unsigned flags, const struct script *scripts, unsigned threads, const struct script *signal);
+void stage_free(struct stage *stage);
+const struct program *stage_program(struct stage *stage);
+
+/* Calls checked so far. */
+uint64_t stage_calls(const struct stage *stage);
+
+#endif

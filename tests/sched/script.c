@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: ISC */
+/* script.c - from words to operations. */
+#include <stdio.h>
+#include <string.h>
+
+#include "scenario.h"
+
+static const struct {
+    const char *name;
+    bool keyed;
+} verbs[VERBS] = {
+    [DO_GET] = {"get", true},
+    [DO_PUT] = {"put", true},
+    [DO_PUT_NEW] = {"put_new", true},
+    [DO_REPLACE] = {"replace", true},
+    [DO_CAS] = {"cas", true},
+    [DO_REMOVE] = {"remove", true},
+    [DO_REMOVE_IF] = {"remove_if", true},
+    [DO_ADD] = {"fetch_add", true},
+    [DO_UPDATE] = {"update", true},
+    [DO_UPDATE_REMOVE] = {"update_remove", true},
+    [DO_UPDATE_LEAVE] = {"update_leave", true},
+    [DO_GET_MANY] = {"get_many", false},
+    [DO_PUT_MANY] = {"put_many", true},
+    [DO_CLEAR] = {"clear", false},
+    [DO_COUNT] = {"count", false},
+    [DO_GROW] = {"grow", false},
+    [DO_SHRINK] = {"shrink", false},
+    [DO_STEP] = {"step", false},
+    [DO_ENTER] = {"enter", false},
+    [DO_EXIT] = {"exit", false},
+    [DO_HOLD] = {"hold", true},
+    [DO_RETIRE] = {"retire", false},
+    [DO_BARRIER] = {"barrier", false},
+    [DO_SYNCHRONIZE] = {"synchronize", false},
+};
+
+const char *verb_name(enum verb verb)
+{
+    return verbs[verb].name;
+}
+
+static int verb_of(const char *name)
+{
+    for (int i = 0; i < VERBS; i++) {
+        if (strcmp(verbs[i].name, name) == 0)
+            return i;
+    }
+    return -1;
+}
+
+static bool parse_one(const char *text, struct script *script)
+{
+    char name[32];
+    char key = 0;
+    const int n = sscanf(text, " %31[a-z_] %c", name, &key);
+    const int verb = n >= 1 ? verb_of(name) : -1;
+    if (verb < 0 || verbs[verb].keyed != (n == 2) || (n == 2 && (key < 'a' || key >= 'a' + KEYS)))
+        return false;
+    script->ops[script->count++] = (struct op){.verb = (uint8_t)verb, .key = (uint8_t)(n == 2 ? key - 'a' : 0)};
+    return true;
+}
+
+bool script_parse(const char *text, struct script *script)
+{
+    char part[64];
+    script->count = 0;
+    while (text && *text) {
+        const size_t length = strcspn(text, ";");
+        snprintf(part, sizeof part, "%.*s", (int)length, text);
+        if (strspn(part, " ") != strlen(part) && (script->count == OPS_MAX || !parse_one(part, script))) {
+            fprintf(stderr, "sched: '%s' is no operation, or one too many\n", part);
+            return false;
+        }
+        text += length + (text[length] == ';');
+    }
+    return true;
+}

@@ -1,0 +1,725 @@
+/* SPDX-License-Identifier: ISC */
+/* stage.c - a scenario on a map: the keys, the calls, what they answered, and what must hold at the end. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/soma.h>
+
+#include "map/map_internal.h"
+#include "oracle.h"
+#include "rcu/private.h"
+#include "runtime.h"
+#include "scenario.h"
+#include "trace.h"
+
+#define CAP_BYTES 128
+#define VALUE_LONG 16
+#define HOLDS 4
+#define RETIRED_MAX 32
+
+/* Where the keys of letters stand: the top byte of their hashes. */
+static const uint8_t places[KEYS] = {0x0c, 0x2c, 0x4c, 0x6c, 0x8c, 0xac, 0xcc, 0xec};
+
+struct hold {
+    const unsigned char *data;
+    size_t len;
+    unsigned char copy[VALUE_LONG];
+};
+
+struct actor {
+    const struct script *script;
+    unsigned done;       /* operations */
+    unsigned depth;      /* sections open */
+    uint64_t last[KEYS]; /* values last seen */
+    unsigned values;     /* made so far */
+    struct hold holds[HOLDS];
+    unsigned held;
+};
+
+struct stage {
+    struct program program;
+    unsigned flags;
+    unsigned threads;
+    struct script scripts[THREADS_MAX];
+    struct script signal;
+    struct actor actors[THREADS_MAX];
+    soma_u64 *words;
+    soma_map *bytes;
+    uint64_t keys[KEYS];
+    bool keys_known;
+    uint8_t retired[RETIRED_MAX]; /* how often each retired call has run */
+    unsigned retires;
+    struct oracle *oracle;
+    uint64_t calls;
+};
+
+static bool is_words(const struct stage *stage)
+{
+    return (stage->flags & WORDS) != 0;
+}
+
+/* ---- Values ----
+ *
+ * A value is an id, different for each call. In a word map it is the word, or the address of an object that holds it;
+ * in a byte map the 8 bytes, or 16: the id and its complement. */
+
+static uint64_t fresh_id(struct actor *actor, unsigned thread)
+{
+    return (uint64_t)(thread + 1) << 24 | (uint64_t)++actor->values << 8;
+}
+
+static uint64_t *object_new(uint64_t id)
+{
+    uint64_t *object = machine_alloc(sizeof *object, 16);
+    machine_write(object, sizeof *object);
+    *object = id;
+    return object;
+}
+
+static uint64_t to_word(const struct stage *stage, uint64_t id)
+{
+    return stage->flags & POINTERS ? (uint64_t)(uintptr_t)object_new(id) : id;
+}
+
+/* Only inside a section, if values are pointers. */
+static uint64_t from_word(const struct stage *stage, uint64_t word)
+{
+    if ((stage->flags & POINTERS) == 0)
+        return word;
+    const uint64_t *object = (const uint64_t *)(uintptr_t)word;
+    machine_read(object, sizeof *object);
+    return *object;
+}
+
+static void word_gone(uint64_t word, void *ctx)
+{
+    const struct stage *stage = ctx;
+    if (stage->flags & POINTERS)
+        machine_free((void *)(uintptr_t)word);
+}
+
+static size_t to_bytes(const struct stage *stage, uint64_t id, unsigned char *bytes)
+{
+    const uint64_t not_id = ~id;
+    memcpy(bytes, &id, sizeof id);
+    if ((stage->flags & LONG_VALUES) == 0)
+        return sizeof id;
+    memcpy(bytes + sizeof id, &not_id, sizeof not_id);
+    return VALUE_LONG;
+}
+
+static uint64_t from_bytes(const struct stage *stage, const void *data, size_t len)
+{
+    uint64_t id[2] = {0, 0};
+    if (len != sizeof id[0])
+        machine_read(data, len); /* words are read as one, whoever changes them */
+    if (len > sizeof id || (len == sizeof id && (stage->flags & LONG_VALUES) == 0))
+        run_failed("a value of %zu bytes came out", len);
+    memcpy(id, data, len);
+    if (len == sizeof id && id[1] != ~id[0])
+        run_failed("a torn value came out: %016" PRIx64 " %016" PRIx64, id[0], id[1]);
+    return id[0];
+}
+
+/* ---- One call ---- */
+
+/* What an operation asks and what came back. */
+struct call {
+    enum verb verb;
+    unsigned key;
+    uint64_t value;    /* id that goes in; delta */
+    uint64_t expected; /* id */
+    uint64_t result;   /* id that came out */
+    enum soma_status status;
+};
+
+/* An update's callback sets the result itself: what it last saw is what the update acted upon. */
+struct update_call {
+    const struct stage *stage;
+    struct call *call;
+    unsigned char bytes[VALUE_LONG];
+};
+
+static enum soma_status answer_of(enum verb verb)
+{
+    if (verb == DO_UPDATE_REMOVE)
+        return SOMA_REMOVED;
+    return verb == DO_UPDATE_LEAVE ? SOMA_EXISTS : SOMA_OK;
+}
+
+static enum soma_status update_word(uint64_t key, bool present, uint64_t *value, void *ctx)
+{
+    struct update_call *update = ctx;
+    (void)key;
+    update->call->result = present ? *value : 0;
+    *value = update->call->value;
+    return answer_of(update->call->verb);
+}
+
+static enum soma_status update_bytes(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    struct update_call *update = ctx;
+    (void)key, (void)key_len;
+    update->call->result = present ? from_bytes(update->stage, value->data, value->len) : 0;
+    value->data = update->bytes;
+    value->len = to_bytes(update->stage, update->call->value, update->bytes);
+    return answer_of(update->call->verb);
+}
+
+static void call_words(struct stage *stage, struct call *call)
+{
+    soma_u64 *map = stage->words;
+    const uint64_t key = stage->keys[call->key];
+    const bool stores = call->verb == DO_PUT || call->verb == DO_PUT_NEW || call->verb == DO_REPLACE;
+    const uint64_t word = stores ? to_word(stage, call->value) : call->value;
+    uint64_t old = 0;
+    struct update_call update = {.stage = stage, .call = call};
+    switch (call->verb) {
+    case DO_GET:
+        call->status = soma_u64_get(map, key, &old);
+        break;
+    case DO_PUT:
+        call->status = soma_u64_put(map, key, word, &old);
+        break;
+    case DO_PUT_NEW:
+        call->status = soma_u64_put_new(map, key, word, &old);
+        break;
+    case DO_REPLACE:
+        call->status = soma_u64_replace(map, key, word, &old);
+        break;
+    case DO_CAS:
+        call->status = soma_u64_cas(map, key, call->expected, word, &old);
+        break;
+    case DO_REMOVE:
+        call->status = soma_u64_remove(map, key, &old);
+        break;
+    case DO_REMOVE_IF:
+        call->status = soma_u64_remove_if(map, key, call->expected, &old);
+        break;
+    case DO_ADD:
+        call->status = soma_u64_fetch_add(map, key, call->value, &old);
+        break;
+    default:
+        call->status = soma_u64_update(map, key, update_word, &update);
+        return;
+    }
+    const bool refused = call->status < 0 || call->status == SOMA_EXISTS || call->status == SOMA_ABSENT;
+    if (stores && refused && (stage->flags & POINTERS))
+        machine_free((void *)(uintptr_t)word);
+    if (old != 0)
+        call->result = from_word(stage, old);
+}
+
+/* Outside a section of its own, if values are read where they stand; so the call has one. */
+static void call_bytes(struct stage *stage, struct call *call)
+{
+    soma_map *map = stage->bytes;
+    const uint64_t *key = &stage->keys[call->key];
+    const size_t len = sizeof *key;
+    unsigned char value[VALUE_LONG];
+    unsigned char expected[VALUE_LONG];
+    const size_t value_len = to_bytes(stage, call->value, value);
+    const size_t expected_len = to_bytes(stage, call->expected, expected);
+    struct soma_bytes old = {.data = NULL, .len = 0};
+    struct update_call update = {.stage = stage, .call = call};
+    size_t got = 0;
+    switch (call->verb) {
+    case DO_GET:
+        call->status = soma_map_get_copy(map, key, len, value, sizeof value, &got);
+        if (call->status == SOMA_OK)
+            call->result = from_bytes(stage, value, got);
+        return;
+    case DO_PUT:
+        call->status = soma_map_put(map, key, len, value, value_len, &old);
+        break;
+    case DO_PUT_NEW:
+        call->status = soma_map_put_new(map, key, len, value, value_len, &old);
+        break;
+    case DO_REPLACE:
+        call->status = soma_map_replace(map, key, len, value, value_len, &old);
+        break;
+    case DO_CAS:
+        call->status = soma_map_cas(map, key, len, expected, expected_len, value, value_len, &old);
+        break;
+    case DO_REMOVE:
+        call->status = soma_map_remove(map, key, len, &old);
+        break;
+    case DO_REMOVE_IF:
+        call->status = soma_map_remove_if(map, key, len, expected, expected_len, &old);
+        break;
+    case DO_ADD:
+        call->status = soma_map_fetch_add(map, key, len, call->value, &call->result);
+        return;
+    default:
+        call->status = soma_map_update(map, key, len, update_bytes, &update);
+        return;
+    }
+    if (old.data)
+        call->result = from_bytes(stage, old.data, old.len);
+    const bool lives = call->status == SOMA_EXISTS || call->status == SOMA_CHANGED;
+    if (lives && (stage->flags & LONG_VALUES) == 0)
+        call->result = RESULT_UNKNOWN; /* a word that is borrowed where it stands may change until it is read */
+}
+
+/* Whether the caller must be in a section to look at what comes out. */
+static bool borrows(const struct stage *stage, enum verb verb)
+{
+    if (is_words(stage))
+        return (stage->flags & POINTERS) != 0;
+    return verb != DO_GET && verb != DO_ADD;
+}
+
+static void run_call(struct stage *stage, struct call *call)
+{
+    const bool section = borrows(stage, call->verb);
+    if (section)
+        soma_read_enter();
+    if (is_words(stage))
+        call_words(stage, call);
+    else
+        call_bytes(stage, call);
+    if (section)
+        soma_read_exit();
+}
+
+static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned key)
+{
+    struct actor *actor = &stage->actors[thread];
+    struct call call = {.verb = verb, .key = key, .value = fresh_id(actor, thread), .expected = actor->last[key]};
+    trace_note("%s %c, value %" PRIx64 ", expected %" PRIx64, verb_name(verb), 'a' + (int)key, call.value,
+               call.expected);
+    run_call_entered();
+    const unsigned entry = oracle_call(stage->oracle, thread);
+    run_call(stage, &call);
+    run_call_left();
+    trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key, soma_status_text(call.status),
+               call.result);
+    oracle_return(stage->oracle, entry, verb, key, call.value, call.expected, call.status, call.result);
+    if (call.status == SOMA_INSERTED || call.status == SOMA_REPLACED)
+        actor->last[key] = verb == DO_ADD ? call.result + call.value : call.value;
+    else if (call.result != 0 && call.result != RESULT_UNKNOWN)
+        actor->last[key] = call.result;
+    stage->calls++;
+}
+
+/* ---- Calls for many keys ---- */
+
+static void get_many(struct stage *stage, unsigned thread)
+{
+    uint64_t values[KEYS];
+    struct soma_bytes keys[KEYS];
+    struct soma_bytes found_bytes[KEYS];
+    bool found[KEYS];
+    unsigned entries[KEYS];
+    run_call_entered();
+    for (unsigned k = 0; k < KEYS; k++) {
+        entries[k] = oracle_call(stage->oracle, thread);
+        keys[k] = (struct soma_bytes){.data = &stage->keys[k], .len = sizeof stage->keys[k]};
+    }
+    soma_read_enter();
+    if (is_words(stage))
+        soma_u64_get_many(stage->words, stage->keys, KEYS, values, found);
+    else
+        soma_map_get_many(stage->bytes, keys, KEYS, found_bytes, found);
+    for (unsigned k = 0; k < KEYS; k++) {
+        if (found[k])
+            values[k] = is_words(stage) ? from_word(stage, values[k])
+                                        : from_bytes(stage, found_bytes[k].data, found_bytes[k].len);
+    }
+    soma_read_exit();
+    run_call_left();
+    for (unsigned k = 0; k < KEYS; k++)
+        oracle_return(stage->oracle, entries[k], DO_GET, k, 0, 0, found[k] ? SOMA_OK : SOMA_ABSENT,
+                      found[k] ? values[k] : 0);
+    stage->calls += KEYS;
+}
+
+/* put_many does not say what was there; the history takes any answer of a put for it. */
+static void put_many(struct stage *stage, unsigned thread, unsigned first)
+{
+    enum {
+        MANY = 3
+    };
+    uint64_t keys[MANY];
+    uint64_t ids[MANY];
+    struct soma_bytes key_bytes[MANY];
+    struct soma_bytes value_bytes[MANY];
+    unsigned char bytes[MANY][VALUE_LONG];
+    unsigned entries[MANY];
+    size_t done = 0;
+    run_call_entered();
+    for (unsigned i = 0; i < MANY; i++) {
+        keys[i] = stage->keys[(first + i) % KEYS];
+        ids[i] = fresh_id(&stage->actors[thread], thread);
+        key_bytes[i] = (struct soma_bytes){.data = &keys[i], .len = sizeof keys[i]};
+        value_bytes[i] = (struct soma_bytes){.data = bytes[i], .len = to_bytes(stage, ids[i], bytes[i])};
+        entries[i] = oracle_call(stage->oracle, thread);
+    }
+    if (is_words(stage))
+        (void)soma_u64_put_many(stage->words, keys, ids, MANY, &done);
+    else
+        (void)soma_map_put_many(stage->bytes, key_bytes, value_bytes, MANY, &done);
+    run_call_left();
+    for (unsigned i = 0; i < MANY; i++)
+        oracle_return(stage->oracle, entries[i], DO_PUT_MANY, (first + i) % KEYS, ids[i], 0,
+                      i < done ? SOMA_OK : SOMA_E_NOMEM, 0);
+    stage->calls += MANY;
+}
+
+static void clear(struct stage *stage, unsigned thread)
+{
+    unsigned entries[KEYS];
+    run_call_entered();
+    for (unsigned k = 0; k < KEYS; k++)
+        entries[k] = oracle_call(stage->oracle, thread);
+    const enum soma_status status = is_words(stage) ? soma_u64_clear(stage->words) : soma_map_clear(stage->bytes);
+    run_call_left();
+    for (unsigned k = 0; k < KEYS; k++)
+        oracle_return(stage->oracle, entries[k], DO_CLEAR, k, 0, 0, status, 0);
+    stage->calls += KEYS;
+}
+
+/* ---- What is not a key's ---- */
+
+static struct core *core_of(const struct stage *stage)
+{
+    return is_words(stage) ? &stage->words->core : &stage->bytes->core;
+}
+
+static void grow(struct stage *stage)
+{
+    const uint64_t n = UINT64_C(2) << dir_m(core_of(stage)->dir.state.word);
+    if (is_words(stage))
+        (void)soma_u64_reserve(stage->words, n);
+    else
+        (void)soma_map_reserve(stage->bytes, n);
+}
+
+static void shrink(struct stage *stage)
+{
+    if (is_words(stage))
+        (void)soma_u64_shrink(stage->words);
+    else
+        (void)soma_map_shrink(stage->bytes);
+}
+
+static void shrink_step(struct stage *stage)
+{
+    const struct soma__section section = soma__section_enter();
+    (void)soma__dir_shrink_step(&core_of(stage)->dir, section.self);
+    core_exit(core_of(stage), section);
+}
+
+static void count(const struct stage *stage)
+{
+    const uint64_t n = is_words(stage) ? soma_u64_count_approx(stage->words) : soma_map_count_approx(stage->bytes);
+    if (n > KEYS + THREADS_MAX)
+        run_failed("count_approx answers %" PRIu64, n);
+}
+
+static void hold(struct stage *stage, unsigned thread, unsigned key)
+{
+    struct actor *actor = &stage->actors[thread];
+    struct hold *hold = &actor->holds[actor->held % HOLDS];
+    struct soma_bytes value = {.data = NULL, .len = 0};
+    if (actor->depth == 0 || actor->held == HOLDS)
+        return;
+    if (is_words(stage)) {
+        uint64_t word = 0;
+        if ((stage->flags & POINTERS) == 0 || soma_u64_get(stage->words, stage->keys[key], &word) != SOMA_OK)
+            return;
+        value = (struct soma_bytes){.data = (const void *)(uintptr_t)word, .len = sizeof(uint64_t)};
+    } else if (soma_map_get_ref(stage->bytes, &stage->keys[key], sizeof stage->keys[key], &value) != SOMA_OK) {
+        return;
+    }
+    if (!is_words(stage) && value.len == sizeof(uint64_t))
+        return; /* a word may change where it stands */
+    *hold = (struct hold){.data = value.data, .len = value.len};
+    machine_read(hold->data, hold->len);
+    memcpy(hold->copy, hold->data, hold->len);
+    actor->held++;
+}
+
+static void leave(struct stage *stage, unsigned thread)
+{
+    struct actor *actor = &stage->actors[thread];
+    if (actor->depth == 0)
+        return;
+    for (unsigned i = 0; i < actor->held && actor->depth == 1; i++) {
+        const struct hold *hold = &actor->holds[i];
+        machine_read(hold->data, hold->len);
+        if (memcmp(hold->copy, hold->data, hold->len) != 0)
+            run_failed("a borrowed value changed");
+    }
+    if (actor->depth == 1)
+        actor->held = 0;
+    actor->depth--;
+    soma_read_exit();
+}
+
+static void retired(void *arg)
+{
+    ++*(uint8_t *)arg;
+}
+
+static void retire(struct stage *stage)
+{
+    if (stage->retires == RETIRED_MAX)
+        return;
+    uint8_t *counter = &stage->retired[stage->retires++];
+    *counter = 0;
+    if (soma_retire(retired, counter) != SOMA_OK)
+        *counter = 1; /* refused, so never to be called */
+}
+
+static void retired_check(const struct stage *stage)
+{
+    for (unsigned i = 0; i < stage->retires; i++) {
+        if (stage->retired[i] != 1)
+            run_failed("a retired call ran %u times", stage->retired[i]);
+    }
+}
+
+static void perform(struct stage *stage, unsigned thread, struct op op)
+{
+    struct actor *actor = &stage->actors[thread];
+    switch ((enum verb)op.verb) {
+    case DO_GET_MANY:
+        get_many(stage, thread);
+        break;
+    case DO_PUT_MANY:
+        put_many(stage, thread, op.key);
+        break;
+    case DO_CLEAR:
+        clear(stage, thread);
+        break;
+    case DO_COUNT:
+        count(stage);
+        break;
+    case DO_GROW:
+        grow(stage);
+        break;
+    case DO_SHRINK:
+        shrink(stage);
+        break;
+    case DO_STEP:
+        shrink_step(stage);
+        break;
+    case DO_ENTER:
+        soma_read_enter();
+        actor->depth++;
+        break;
+    case DO_EXIT:
+        leave(stage, thread);
+        break;
+    case DO_HOLD:
+        hold(stage, thread, op.key);
+        break;
+    case DO_RETIRE:
+        retire(stage);
+        break;
+    case DO_BARRIER:
+        if (actor->depth == 0)
+            soma_barrier_wait();
+        break;
+    case DO_SYNCHRONIZE:
+        if (actor->depth == 0)
+            soma_synchronize_wait();
+        break;
+    default:
+        keyed(stage, thread, (enum verb)op.verb, op.key);
+    }
+}
+
+static void perform_all(struct stage *stage, unsigned thread, const struct script *script)
+{
+    for (unsigned i = 0; i < script->count; i++) {
+        if (i > 0 || thread != 0)
+            trace_note("%s", verb_name((enum verb)script->ops[i].verb));
+        perform(stage, thread, script->ops[i]);
+        stage->actors[thread].done++;
+    }
+}
+
+/* ---- The stage's parts ---- */
+
+static void open_words(struct stage *stage)
+{
+    const struct soma_u64_options options = {
+        .seed = {1, 2},
+        .flags = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0,
+        .value_retire = stage->flags & POINTERS ? word_gone : NULL,
+        .ctx = stage,
+        .deferred_bytes_max = stage->flags & SMALL_CAP ? CAP_BYTES : 0,
+    };
+    if (soma_u64_new(&options, &stage->words) != SOMA_OK)
+        run_failed("no map");
+    if (stage->keys_known)
+        return;
+    for (unsigned k = 0; k < KEYS; k++)
+        stage->keys[k] = soma__mix_inverse(soma__u64_mix(stage->words), (uint64_t)places[k] << 56);
+    stage->keys_known = true;
+}
+
+static void open_bytes(struct stage *stage)
+{
+    const struct soma_map_options options = {
+        .seed = {1, 2},
+        .flags = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0,
+        .deferred_bytes_max = stage->flags & SMALL_CAP ? CAP_BYTES : 0,
+    };
+    if (soma_map_new(&options, &stage->bytes) != SOMA_OK)
+        run_failed("no map");
+    if (stage->flags & COLLIDE)
+        soma__map_hash_mask(stage->bytes, 0);
+    if (stage->keys_known)
+        return;
+    const uint64_t *seed = stage->bytes->core.hash.sip.key;
+    for (unsigned k = 0; k < KEYS; k++) {
+        for (stage->keys[k] = k; soma__siphash13(seed, &stage->keys[k], sizeof stage->keys[k]) >> 56 != places[k];)
+            stage->keys[k] += KEYS;
+    }
+    stage->keys_known = true;
+}
+
+static void stage_set_up(void *arg)
+{
+    struct stage *stage = arg;
+    oracle_begin(stage->oracle);
+    memset(stage->actors, 0, sizeof stage->actors);
+    stage->retires = 0;
+    stage->words = NULL;
+    stage->bytes = NULL;
+    if (is_words(stage))
+        open_words(stage);
+    else
+        open_bytes(stage);
+    perform_all(stage, 0, &stage->scripts[0]);
+    for (unsigned t = 1; t <= stage->threads; t++)
+        memcpy(stage->actors[t].last, stage->actors[0].last, sizeof stage->actors[t].last);
+}
+
+static void stage_body(unsigned thread, void *arg)
+{
+    struct stage *stage = arg;
+    perform_all(stage, thread, &stage->scripts[thread]);
+}
+
+/* A handler runs as its thread, once that has used Soma. */
+static bool stage_may_signal(unsigned thread, void *arg)
+{
+    const struct stage *stage = arg;
+    return stage->actors[thread].done > 0;
+}
+
+static void stage_signal(unsigned thread, void *arg)
+{
+    struct stage *stage = arg;
+    trace_note("a signal");
+    for (unsigned i = 0; i < stage->signal.count; i++)
+        perform(stage, thread, stage->signal.ops[i]);
+    trace_note("the handler returns");
+}
+
+/* What must hold of the list when nobody is at it: order, and sentinels in their places (O1, O5). */
+static void check_list(const struct stage *stage)
+{
+    const struct soma__dir *dir = &core_of(stage)->dir;
+    uint64_t edge = soma__dir_bucket_at(dir, 0)->word;
+    uint64_t hash = 0;
+    unsigned length = 0;
+    while (soma__edge_onward(edge) != EDGE_END) {
+        if (++length > 200)
+            run_failed("the list does not end");
+        const bool bucket = (edge & EDGE_BUCKET) != 0;
+        const struct atom *next = bucket ? soma__edge_bucket(edge) : &soma__edge_node(edge)->edge;
+        const uint64_t at =
+            bucket ? soma__bucket_position(soma__dir_bucket_index(dir, next)) : soma__edge_node(edge)->hash;
+        if (at < hash)
+            run_failed("O1: the list is out of order");
+        hash = at;
+        edge = next->word;
+    }
+}
+
+static void check_end(struct stage *stage)
+{
+    uint64_t present = 0;
+    for (unsigned k = 0; k < KEYS; k++) {
+        keyed(stage, 0, DO_GET, k);
+        uint64_t word;
+        size_t len;
+        present += is_words(stage) ? soma_u64_get(stage->words, stage->keys[k], &word) == SOMA_OK
+                                   : soma_map_get_copy(stage->bytes, &stage->keys[k], sizeof stage->keys[k], NULL, 0,
+                                                       &len) == SOMA_OK;
+    }
+    const uint64_t counted =
+        is_words(stage) ? soma_u64_count_approx(stage->words) : soma_map_count_approx(stage->bytes);
+    if (counted != present)
+        run_failed("%" PRIu64 " keys are there, count_approx answers %" PRIu64, present, counted);
+}
+
+static unsigned records(void)
+{
+    unsigned n = 0;
+    for (const struct soma__reader *r = soma__readers(); r; r = r->next)
+        n++;
+    return n;
+}
+
+static void stage_check(void *arg)
+{
+    struct stage *stage = arg;
+    char why[300];
+    check_end(stage);
+    check_list(stage);
+    if (run_calls_ordered() && !oracle_holds(stage->oracle, why, sizeof why))
+        run_failed("%s", why);
+    soma_u64_free(stage->words);
+    soma_map_free(stage->bytes);
+    soma_barrier_wait();
+    retired_check(stage);
+    if (machine_blocks() != records() || machine_ranges() != 0)
+        run_failed("a leak: %zu blocks for %u records, %zu maps", machine_blocks(), records(), machine_ranges());
+}
+
+struct stage *stage_new(unsigned flags, const struct script *scripts, unsigned threads, const struct script *signal)
+{
+    struct stage *stage = calloc(1, sizeof *stage);
+    if (!stage)
+        return NULL;
+    stage->flags = flags;
+    stage->threads = threads;
+    memcpy(stage->scripts, scripts, (threads + 1) * sizeof *scripts);
+    if (signal)
+        stage->signal = *signal;
+    stage->oracle = oracle_new();
+    stage->program = (struct program){.threads = threads,
+                                      .set_up = stage_set_up,
+                                      .body = stage_body,
+                                      .signal = stage->signal.count > 0 ? stage_signal : NULL,
+                                      .may_signal = stage_may_signal,
+                                      .check = stage_check,
+                                      .arg = stage,
+                                      .faults = (flags & FAULTS) != 0,
+                                      .no_membarrier = (flags & NO_MEMBARRIER) != 0};
+    return stage;
+}
+
+void stage_free(struct stage *stage)
+{
+    oracle_free(stage->oracle);
+    free(stage);
+}
+
+const struct program *stage_program(struct stage *stage)
+{
+    return &stage->program;
+}
+
+uint64_t stage_calls(const struct stage *stage)
+{
+    return stage->calls;
+}
