@@ -212,7 +212,7 @@ enum soma_status core_reserve(struct core *core, uint64_t n)
 /* At most one entry a bucket afterwards, which is where growth would start. */
 #define SHRINK_NOW_QUARTERS 4
 /* Readers that are passing by let a grace period end within a few polls; one that stays does not. */
-#define SHRINK_IDLE_POLLS 64
+#define SHRINK_IDLE_POLLS SIZED(64, 4)
 
 enum soma_status core_shrink(struct core *core)
 {

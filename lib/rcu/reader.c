@@ -133,7 +133,10 @@ static struct soma__reader *join(void)
  * read-modify-writes, so the later of the two knows all that the earlier knew. */
 static struct soma__section spare_enter(void)
 {
-    spare_depth++; /* first, so that a handler in between does not join */
+    /* First the depth, so that a handler in between does not join. A thread that ends inside is to leave, as others are:
+     * that takes no memory but in a program with more keys than the system keeps room for in every thread. */
+    if (spare_depth++ == 0 && exit_key_made)
+        (void)pthread_setspecific(exit_key, &soma__reader_spare);
     atom_add_acqrel(&spare_inside, 1);
     return (struct soma__section){.self = &soma__reader_spare, .after = 0};
 }
@@ -182,11 +185,21 @@ bool soma__section_nested(struct soma__section section)
     return section.self == &soma__reader_spare ? spare_depth > 1 : section.after == 0;
 }
 
+static void spare_leave(void)
+{
+    while (spare_depth > 0)
+        soma__section_spare_left();
+}
+
 /* order RCU-13 release | guards: all that the thread's last section read | pairs: RCU-8
  * At thread exit: what the thread retired goes on without it, and what section it was in is over. */
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
+    if (reader == &soma__reader_spare) {
+        spare_leave();
+        return;
+    }
     const struct soma__section section = joined_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);

@@ -14,7 +14,7 @@
 #define ARENA_BYTES (HEAP_BYTES + RANGES_MAX * RANGE_BYTES)
 /* The same in every process, so that a run is the same. */
 #define ARENA_ADDRESS ((void *)(uintptr_t)0x500000000000)
-#define GLOBALS_BYTES ((size_t)1 << 14)
+#define GLOBALS_BYTES ((size_t)1 << 16)
 
 #define BLOCKS_MAX 8192
 #define LOCATIONS_MAX 8192
@@ -88,6 +88,8 @@ static struct {
     char *arena;
     char *globals;
     size_t globals_bytes;
+    const char *ignored;
+    const char *ignored_end;
     struct cell *cells; /* of the arena, then of the globals */
 
     uint32_t run;
@@ -140,6 +142,17 @@ void machine_globals(void *from, size_t size)
     }
     machine.globals = from;
     machine.globals_bytes = size;
+}
+
+bool machine_is_global(const void *address)
+{
+    return (size_t)((const char *)address - machine.globals) < machine.globals_bytes;
+}
+
+void machine_ignore(const void *from, const void *to)
+{
+    machine.ignored = from;
+    machine.ignored_end = to;
 }
 
 void machine_begin(bool weak, enum machine_bug bug)
@@ -254,7 +267,7 @@ static struct cell *cell_of(const void *address)
     size_t offset = (size_t)(byte - machine.arena);
     if (offset >= ARENA_BYTES) {
         offset = (size_t)(byte - machine.globals);
-        if (offset >= machine.globals_bytes)
+        if (offset >= machine.globals_bytes || (byte >= machine.ignored && byte < machine.ignored_end))
             return NULL;
         offset += ARENA_BYTES;
     }

@@ -80,6 +80,9 @@ void machine_unreserve(void *from, size_t size);
 
 /* The library's writable globals. */
 void machine_globals(void *from, size_t size);
+bool machine_is_global(const void *address);
+/* A part of them that is none of the library's business: counters of coverage. */
+void machine_ignore(const void *from, const void *to);
 
 /* Writes where an address is, in words that do not change from run to run. */
 void machine_name(const void *address, char *text, size_t size);

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "mix.h"
 #include "scenarios.h"
 #include "shrink.h"
 
@@ -29,6 +30,8 @@ static struct {
     bool weak;
     bool canary;
     const char *replay; /* plan:seed */
+    const char *mix;    /* operations of the user's own */
+    const char *mix_options;
     unsigned names;
     char **name;
 } options = {.schedules = {400, 400, 1200, 0}, .seed = 1, .weak = true};
@@ -62,6 +65,9 @@ static const char usage_text[] =
     "  --seed N       the first seed (default 1)\n"
     "  --replay P:N   run seed N of plan P (random, pct2, pct3) again, shrunk and told step by step; name the "
     "scenario\n"
+    "  --mix TEXT     operations of your own instead of the scenarios: 'before | thread | thread | ! signal handler',\n"
+    "                 such as 'put a; put b | remove a; get b | put a; clear' (verbs: tests/sched/scenario.h)\n"
+    "  --options O    with it, words among: words bytes long collide pointers faults cap wait no-membarrier\n"
     "  --canary       seeded bugs of the machine: each must be found\n"
     "  --progress     say on standard error how far it is\n"
     "  --list         list the scenarios and what they are for\n"
@@ -109,19 +115,35 @@ static bool chosen(const char *name)
     return options.names == 0;
 }
 
+static struct stage *stage_of_mix(void)
+{
+    struct script scripts[THREADS_MAX];
+    struct script signal;
+    unsigned threads;
+    unsigned flags;
+    if (!mix_parse(options.mix, options.mix_options, &flags, scripts, &threads, &signal))
+        exit(2);
+    struct stage *stage = stage_new();
+    stage_set(stage, flags, scripts, threads, &signal);
+    return stage;
+}
+
 static struct stage *stage_of(const struct test_case *c)
 {
     struct script scripts[THREADS_MAX];
     struct script signal;
     unsigned threads = 0;
+    if (options.mix)
+        return stage_of_mix();
     bool good = script_parse(c->scenario->before, &scripts[0]) && script_parse(c->scenario->signal, &signal);
     while (good && threads < THREADS_MAX - 1 && c->scenario->threads[threads]) {
         good = script_parse(c->scenario->threads[threads], &scripts[threads + 1]);
         threads++;
     }
-    struct stage *stage = good ? stage_new(c->flags, scripts, threads, &signal) : NULL;
-    if (!stage)
+    if (!good)
         exit(2);
+    struct stage *stage = stage_new();
+    stage_set(stage, c->flags, scripts, threads, &signal);
     return stage;
 }
 
@@ -361,6 +383,10 @@ static bool option_value(const char *name, const char *value)
         options.seed = number_of(value);
     else if (strcmp(name, "--replay") == 0)
         options.replay = value ? value : "";
+    else if (strcmp(name, "--mix") == 0)
+        options.mix = value ? value : "";
+    else if (strcmp(name, "--options") == 0)
+        options.mix_options = value;
     else
         return false;
     return true;
@@ -383,10 +409,11 @@ static void parse(int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-    struct test_case cases[CASES_MAX];
+    static const struct scenario mix = {.name = "mix", .race = "operations of your own"};
+    struct test_case cases[CASES_MAX] = {{.name = "mix", .scenario = &mix}};
     parse(argc, argv);
     library_find();
-    const unsigned count = collect_cases(cases);
+    const unsigned count = options.mix ? 1 : collect_cases(cases);
     if (options.list) {
         for (unsigned i = 0; i < count; i++)
             printf("%-32s %s\n", cases[i].name, cases[i].scenario->race);

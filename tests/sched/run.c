@@ -13,7 +13,7 @@
 #include "trace.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
-#define STEPS_MAX 12000
+#define STEPS_MAX 20000
 #define TLS_MAX 256
 #define NEVER UINT32_MAX
 #define EXIT_ROUNDS 4

@@ -41,6 +41,7 @@ void __tsan_atomic64_store(volatile uint64_t *word, uint64_t value, int order);
 uint64_t __tsan_atomic64_exchange(volatile uint64_t *word, uint64_t value, int order);
 uint64_t __tsan_atomic64_fetch_add(volatile uint64_t *word, uint64_t delta, int order);
 uint64_t __tsan_atomic64_fetch_sub(volatile uint64_t *word, uint64_t delta, int order);
+uint64_t __tsan_atomic64_fetch_or(volatile uint64_t *word, uint64_t bits, int order);
 int __tsan_atomic64_compare_exchange_strong(volatile uint64_t *word, uint64_t *expected, uint64_t desired, int order,
                                             int failure);
 int __tsan_atomic64_compare_exchange_weak(volatile uint64_t *word, uint64_t *expected, uint64_t desired, int order,

@@ -90,8 +90,10 @@ struct stage;
 bool script_parse(const char *text, struct script *script);
 const char *verb_name(enum verb verb);
 
-/* From scripts: threads[0] is done before, threads[1..n] race. */
-struct stage *stage_new(unsigned flags, const struct script *scripts, unsigned threads, const struct script *signal);
+struct stage *stage_new(void);
+/* scripts[0] is done before, scripts[1..threads] race. */
+void stage_set(struct stage *stage, unsigned flags, const struct script *scripts, unsigned threads,
+               const struct script *signal);
 void stage_free(struct stage *stage);
 const struct program *stage_program(struct stage *stage);
 

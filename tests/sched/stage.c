@@ -9,6 +9,7 @@
 
 #include "map/map_internal.h"
 #include "oracle.h"
+#include "probe.h"
 #include "rcu/private.h"
 #include "runtime.h"
 #include "scenario.h"
@@ -405,13 +406,6 @@ static void shrink(struct stage *stage)
         (void)soma_map_shrink(stage->bytes);
 }
 
-static void shrink_step(struct stage *stage)
-{
-    const struct soma__section section = soma__section_enter();
-    (void)soma__dir_shrink_step(&core_of(stage)->dir, section.self);
-    core_exit(core_of(stage), section);
-}
-
 static void count(const struct stage *stage)
 {
     const uint64_t n = is_words(stage) ? soma_u64_count_approx(stage->words) : soma_map_count_approx(stage->bytes);
@@ -505,7 +499,7 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         shrink(stage);
         break;
     case DO_STEP:
-        shrink_step(stage);
+        probe_shrink_step(core_of(stage));
         break;
     case DO_ENTER:
         soma_read_enter();
@@ -597,6 +591,8 @@ static void stage_set_up(void *arg)
     else
         open_bytes(stage);
     perform_all(stage, 0, &stage->scripts[0]);
+    while (stage->actors[0].depth > 0)
+        leave(stage, 0); /* else the others might wait for it for ever */
     for (unsigned t = 1; t <= stage->threads; t++)
         memcpy(stage->actors[t].last, stage->actors[0].last, sizeof stage->actors[t].last);
 }
@@ -617,9 +613,14 @@ static bool stage_may_signal(unsigned thread, void *arg)
 static void stage_signal(unsigned thread, void *arg)
 {
     struct stage *stage = arg;
+    const unsigned depth = stage->actors[thread].depth;
     trace_note("a signal");
-    for (unsigned i = 0; i < stage->signal.count; i++)
-        perform(stage, thread, stage->signal.ops[i]);
+    for (unsigned i = 0; i < stage->signal.count; i++) {
+        if (stage->signal.ops[i].verb != DO_EXIT || stage->actors[thread].depth > depth)
+            perform(stage, thread, stage->signal.ops[i]);
+    }
+    while (stage->actors[thread].depth > depth)
+        leave(stage, thread); /* a handler closes what it opens, and nothing else */
     trace_note("the handler returns");
 }
 
@@ -685,17 +686,27 @@ static void stage_check(void *arg)
         run_failed("a leak: %zu blocks for %u records, %zu maps", machine_blocks(), records(), machine_ranges());
 }
 
-struct stage *stage_new(unsigned flags, const struct script *scripts, unsigned threads, const struct script *signal)
+struct stage *stage_new(void)
 {
     struct stage *stage = calloc(1, sizeof *stage);
-    if (!stage)
-        return NULL;
+    if (stage)
+        stage->oracle = oracle_new();
+    if (!stage || !stage->oracle) {
+        perror("sched: a stage");
+        exit(2);
+    }
+    return stage;
+}
+
+void stage_set(struct stage *stage, unsigned flags, const struct script *scripts, unsigned threads,
+               const struct script *signal)
+{
+    if ((flags & BOTH) != (stage->flags & BOTH))
+        stage->keys_known = false;
     stage->flags = flags;
     stage->threads = threads;
     memcpy(stage->scripts, scripts, (threads + 1) * sizeof *scripts);
-    if (signal)
-        stage->signal = *signal;
-    stage->oracle = oracle_new();
+    stage->signal = *signal;
     stage->program = (struct program){.threads = threads,
                                       .set_up = stage_set_up,
                                       .body = stage_body,
@@ -705,7 +716,6 @@ struct stage *stage_new(unsigned flags, const struct script *scripts, unsigned t
                                       .arg = stage,
                                       .faults = (flags & FAULTS) != 0,
                                       .no_membarrier = (flags & NO_MEMBARRIER) != 0};
-    return stage;
 }
 
 void stage_free(struct stage *stage)
