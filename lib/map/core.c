@@ -113,7 +113,7 @@ void core_left(struct core *core, struct soma__reader *self)
 
 /* Tries at the cap. Each lets some chunks go if their readers have left; if eight in a row do not help, some reader is
  * in the way, and the caller is told. */
-#define LIMIT_TRIES 8
+#define LIMIT_TRIES SIZED(8, 2)
 
 bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 {

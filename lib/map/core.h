@@ -19,7 +19,7 @@
 #include "rcu/rcu.h"
 
 /* Counters are striped by thread, so that counting does not move one line between cores. A power of two. */
-#define CORE_STRIPES 8
+#define CORE_STRIPES SIZED(8, 2)
 
 /* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
 #define CORE_FIT_PERIOD SIZED(64, 2)

@@ -411,7 +411,7 @@ static struct soma__reader *outside_self(void)
 }
 
 /* How often a thread at its cap polls before it gives up. Each poll is a scan of all records. */
-#define RELIEF_POLLS 8
+#define RELIEF_POLLS SIZED(8, 2)
 
 bool soma__retire_relieve(struct soma__owner *owner, bool wait)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* main.c - explores the scenarios' schedules; TAP. See usage(). */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -214,9 +215,16 @@ static bool explore(const struct test_case *c, struct stage *stage, unsigned pla
     return false;
 }
 
+/* The least probability with which PCT finds a bug of depth 3 in so many schedules (Burckhardt et al. 2010). */
+static double pct3_bound(unsigned threads, uint32_t steps, uint64_t schedules)
+{
+    return 1 - exp(-(double)schedules / ((double)threads * steps * steps));
+}
+
 static bool run_case(const struct test_case *c, uint64_t *ran, uint64_t *calls)
 {
     struct stage *stage = stage_of(c);
+    const uint32_t steps = steps_of(stage_program(stage), BUG_NONE);
     bool failed = false;
     for (unsigned plan = 0; plan < PLANS && !failed; plan++) {
         const uint64_t before = *ran;
@@ -226,6 +234,9 @@ static bool run_case(const struct test_case *c, uint64_t *ran, uint64_t *calls)
             tell_failure(c, stage_program(stage), plan, *ran - before - 1, BUG_NONE, &outcome);
     }
     *calls += stage_calls(stage);
+    if (options.progress)
+        fprintf(stderr, "# %s: %" PRIu32 " steps, depth 3 by PCT: %.4f %%\n", c->name, steps,
+                100 * pct3_bound(stage_program(stage)->threads, steps, options.schedules[2]));
     stage_free(stage);
     return !failed;
 }
