@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: ISC */
+/* scenarios.c - the table of scenarios. Small on purpose: what a scenario is about should happen in most executions. */
+#include "scenarios.h"
+
+/* Hashes. Of the least table's two buckets, 0 is always set up, and small hashes stand there. */
+#define A 10
+#define B 20
+#define C 30
+/* The first of bucket 1, which nobody has set up; its parent is bucket 0. */
+#define FAR (UINT64_C(0x80) << 56)
+/* The last before it: its edge is where the sentinel goes. */
+#define BEFORE_FAR (FAR - 1)
+/* With TALL: the first of bucket 3, whose parent is bucket 1, and the last before it. */
+#define HIGH (UINT64_C(0xc0) << 56)
+#define BEFORE_HIGH (HIGH - 1)
+/* With TALL: in bucket 2, which is not set up; its parent is bucket 0. */
+#define HIGH_UNSET (UINT64_C(0x40) << 56)
+
+/* What a step does not need, it leaves out. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+/* Name; what it is about; settings; outcomes; entries; each thread's steps. */
+/* clang-format off */
+const struct scenario scenarios[] = {
+    /* ---- The list ---- */
+    {"insert-insert", "two insertions of one key: one of them finds it there", 0, 2, {0},
+     {{{PUT_NEW, A, 1}, {GET, A}}, {{PUT_NEW, A, 2}, {GET, A}}}},
+    {"insert-neighbours", "three insertions at one place", 0, 2, {A},
+     {{{PUT, B, 1}}, {{PUT, B + 1, 2}}, {{PUT, C, 3}, {GET, A}}}},
+    {"insert-remove", "one key", 0, 3, {0},
+     {{{PUT, A, 1}, {REMOVE, A}}, {{PUT_NEW, A, 2}, {REMOVE, A}}}},
+    {"remove-remove", "one of them gets the value", 0, 2, {A, B},
+     {{{REMOVE, A}}, {{REMOVE, A}}, {{GET, A}}}},
+    {"remove-neighbours", "the removed entry's predecessor goes as well", 0, 2, {A, B, C},
+     {{{REMOVE, B}}, {{REMOVE, A}}, {{GET, C}}}},
+    {"insert-before-removed", "the edge to be swapped leads to, or stands in, what is removed", 0, 2, {A, C},
+     {{{PUT, B, 1}}, {{REMOVE, C}}, {{REMOVE, A}}}},
+    {"replace-remove", "the value that is removed is the one that was there", 0, 2, {A},
+     {{{PUT, A, 1}}, {{REMOVE, A}}}},
+    {"replace-replace", "each value is replaced once", 0, 2, {A},
+     {{{PUT, A, 1}}, {{REPLACE, A, 2}}, {{CAS, A, 3, BEFORE}}}},
+    {"add-add", "no addition is lost", 0, 3, {0},
+     {{{ADD, A, 1}}, {{ADD, A, 2}}, {{ADD, A, 4}}}},
+    {"get-replace", "a lookup sees one value of the two, never neither", 0, 2, {A, B},
+     {{{GET, A}, {GET, A}}, {{PUT, A, 1}, {PUT, A, 2}}}},
+    {"get-remove-insert", "a lookup beside a key that goes and comes back", 0, 2, {A, B},
+     {{{GET, A}, {GET, B}}, {{REMOVE, A}, {PUT, A, 1}}}},
+    {"hand-over", "what was written before a value was stored is seen by who finds the value", 0, 3, {B},
+     {{{WRITE}, {PUT, A, 1}}, {{GET, A}, {READ, A, 1}}, {{PUT, B, 2}, {ADD, A, 0}, {READ, A, 1}}}},
+    {"hand-over-in-place", "as hand-over, where a value takes another's place", 0, 3, {A},
+     {{{WRITE}, {PUT, A, 1}}, {{GET, A}, {READ, A, 1}}, {{CAS, A, 2, BEFORE}}}},
+    /* ---- Buckets ---- */
+    {"set-up-twice", "two threads set one bucket up, and its parent", TALL, 2, {0},
+     {{{PUT, HIGH, 1}}, {{PUT, HIGH + 1, 2}}, {{GET, HIGH}}}},
+    {"set-up-insert", "an insertion where the sentinel is to stand", 0, 2, {A},
+     {{{PUT, FAR, 1}}, {{PUT, BEFORE_FAR, 2}}, {{PUT, FAR + 1, 3}}}},
+    {"set-up-remove", "the entries on both sides of the sentinel's place go", 0, 2, {A, BEFORE_FAR},
+     {{{PUT, FAR, 1}, {REMOVE, FAR}}, {{REMOVE, BEFORE_FAR}}, {{REMOVE, A}}}},
+    {"growth", "the table grows while others insert, look up and remove", CROWDED, 2, {HIGH},
+     {{{PUT, HIGH + 1, 1}}, {{GET, HIGH}, {PUT, HIGH + 2, 2}}, {{REMOVE, HIGH}}}},
+    {"leave", "a level leaves while its buckets are set up", TALL | READY, 2, {HIGH},
+     {{{SHRINK, 6}}, {{PUT, HIGH_UNSET, 1}}, {{GET, HIGH}}}},
+    {"shrink", "a level is taken out beside updates and lookups", TALL | READY | GOING, 2, {BEFORE_HIGH, HIGH},
+     {{{SHRINK, 8}}, {{REMOVE, BEFORE_HIGH}, {PUT, HIGH + 1, 1}}, {{GET, HIGH}, {GET, HIGH}}}},
+    {"shrink-shrink", "two threads take one level out", TALL | READY | GOING, 2, {HIGH},
+     {{{SHRINK, 6}, {GET, HIGH}}, {{SHRINK, 6}, {PUT, HIGH + 1, 1}}}},
+    {"grow-back", "the table grows over a level that is going", TALL | READY | GOING | CROWDED, 2, {HIGH},
+     {{{SHRINK, 6}}, {{PUT, A, 1}, {PUT, HIGH + 1, 2}}, {{GET, HIGH}, {GET, HIGH + 1}}}},
+    /* ---- Reclamation ---- */
+    {"section", "a section of the program's, in which two lookups stand beside their entries' release", 0, 2, {A, B},
+     {{{ENTER}, {GET, A}, {GET, B}, {LEAVE}}, {{REMOVE, A}, {REMOVE, B}, {WORK}, {WORK}}}},
+    {"release", "lookups beside removals that release", 0, 2, {A, B},
+     {{{GET, B}, {GET, B}}, {{REMOVE, A}, {CLOSE}, {WORK}}, {{REMOVE, B}, {CLOSE}, {WORK}}}},
+    {"inbox", "two threads close chunks, a third moves them on", 0, 2, {A, B, C},
+     {{{REMOVE, A}, {CLOSE}}, {{REMOVE, B}, {CLOSE}}, {{GET, C}, {WORK}, {WORK}}}},
+    {"claim", "the claim goes from hand to hand while chunks are due", PENDING, 2, {A},
+     {{{WORK}, {WORK}}, {{REMOVE, A}, {CLOSE}, {WORK}}, {{GET, A}, {WORK}}}},
+    {"sides", "open chunks are collected from threads that go on retiring", 0, 2, {A, B, C},
+     {{{RELIEVE}, {RELIEVE}, {RELIEVE}, {RELIEVE}}, {{REMOVE, B}, {REMOVE, C}}, {{REMOVE, A}, {RELIEVE}}}},
+    {"barrier", "after a barrier the thread's retired call has been made, by whomever", 0, 2, {A, B},
+     {{{RETIRE}, {BARRIER}}, {{REMOVE, A}, {WORK}, {WORK}}, {{REMOVE, B}, {RELIEVE}}}},
+    {"take-over", "a thread ends, and its record is another's", LATE, 2, {A, B},
+     {{{REMOVE, A}, {EXIT}}, {{REMOVE, B}, {CLOSE}, {WORK}}, {{GET, B}, {EXIT}, {GET, A}}}},
+    {"spare", "a thread without a record looks up beside a release", SPARE, 2, {A, B},
+     {{{GET, B}, {GET, B}}, {{REMOVE, A}, {CLOSE}, {WORK}}, {{GET, A}, {WORK}}}},
+    {"owner", "the map is freed while its chunks wait and are released", PENDING, 2, {A},
+     {{{FREE}}, {{WORK}, {WORK}}, {{WORK}}}},
+    {"owner-last", "and its last chunk is closed just before", PENDING, 2, {A},
+     {{{REMOVE, A}, {CLOSE}, {FREE}}, {{WORK}, {WORK}}, {{WORK}}}},
+    /* ---- Reclamation where readers need barriers of their own ---- */
+    {"own-section", "as section", OWN_BARRIERS, 2, {A, B},
+     {{{ENTER}, {GET, A}, {GET, B}, {LEAVE}}, {{REMOVE, A}, {REMOVE, B}, {WORK}, {WORK}}}},
+    {"own-release", "as release", OWN_BARRIERS, 2, {A, B},
+     {{{GET, B}, {GET, B}}, {{REMOVE, A}, {CLOSE}, {WORK}}, {{REMOVE, B}, {CLOSE}, {WORK}}}},
+    {"own-spare", "as spare", OWN_BARRIERS | SPARE, 2, {A, B},
+     {{{GET, B}, {GET, B}}, {{REMOVE, A}, {CLOSE}, {WORK}}, {{GET, A}, {WORK}}}},
+    {"own-sides", "as sides", OWN_BARRIERS, 2, {A, B, C},
+     {{{RELIEVE}, {RELIEVE}, {RELIEVE}, {RELIEVE}}, {{REMOVE, B}, {REMOVE, C}}, {{REMOVE, A}, {RELIEVE}}}},
+    {"own-shrink", "as shrink", OWN_BARRIERS | TALL | READY | GOING, 2, {BEFORE_HIGH, HIGH},
+     {{{SHRINK, 9}}, {{REMOVE, BEFORE_HIGH}, {PUT, HIGH + 1, 1}}, {{GET, HIGH}, {GET, HIGH}}}},
+};
+/* clang-format on */
+
+const unsigned scenario_count = sizeof scenarios / sizeof scenarios[0];
