@@ -119,6 +119,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 {
     if (LIKELY(status != SOMA_E_LIMIT))
         return false;
+    soma__grace_poll(soma__grace_cookie()); /* inside the caller's own section nobody else might */
     report_stall(core);
     const bool wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
     if (!wait && ++*tries > LIMIT_TRIES)

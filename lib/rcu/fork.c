@@ -56,6 +56,7 @@ static void after_fork_child(void)
             r->depth = 0;
             r->outer = 0;
             r->due = DUE_NOTHING;
+            r->at_limit = false;
             r->side_word = 0;
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }

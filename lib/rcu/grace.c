@@ -129,6 +129,7 @@ static void start(void)
         r->snapshot = reader_word(r);
         r->pending = (r->snapshot & 1) != 0;
     }
+    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7: from here on readers are waited for */
 }
 
 static bool pending(void)
@@ -172,6 +173,8 @@ struct soma__stall soma__grace_stall(void)
         const uint64_t seen = atom_load_rlx(&grace.seen_ns);   /* GRACE-7 */
         stall.waited_ns = seen > since ? seen - since : 0;
         stall.thread = (int64_t)atom_load_rlx(&grace.blocker); /* GRACE-7 */
+        if (soma__grace_passed(stall.grace))
+            stall.waited_ns = 0; /* over meanwhile: what was read may be the next one's */
     }
     return stall;
 }

@@ -50,7 +50,7 @@ struct soma__chunk;
 enum soma__due {
     DUE_NOTHING,
     DUE_AGAIN, /* it was somebody else's turn: with the next update */
-    DUE_NOW,   /* this section has closed a chunk */
+    DUE_NOW,   /* this section has closed a chunk, or come to the cap */
 };
 
 /* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
@@ -67,6 +67,7 @@ struct soma__reader {
     uint64_t depth;               /* sections that the program has open */
     uint64_t outer;               /* what the word becomes when the last of them ends; 0: it is not theirs */
     uint64_t due;                 /* enum soma__due: work to be done outside the section */
+    bool at_limit;                /* with that work, everybody's open chunks are to be collected */
     uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
     uint64_t side;                /* the side it then saw */
     uint64_t wanted;              /* bytes that a call could not have under its owner's cap */
@@ -147,8 +148,8 @@ ALWAYS_INLINE bool soma__section_end(struct soma__section section)
     bool due = false;
     if (UNLIKELY(self->due != DUE_NOTHING)) {
         due = section.after != 0 || self == &soma__reader_spare;
-        if (section.after != 0)
-            self->due = DUE_NOTHING;
+        if (self != &soma__reader_spare)
+            self->due = due ? DUE_NOTHING : DUE_NOW; /* inside the program's section: when that ends */
     }
     soma__section_close(section);
     return due;
@@ -185,7 +186,7 @@ enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__ow
 void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes);
 
 /* Tries to get an owner below its cap: closes chunks, polls, releases. Outside of Soma's own sections. Whether another
- * try is worth it. With `wait` it sleeps until some memory is released, unless the caller's own section is open. */
+ * try is worth it: there is room, or, with `wait`, it has slept a little. Never so if the caller's own section is open. */
 bool soma__retire_relieve(struct soma__owner *owner, bool wait);
 
 #endif

@@ -209,6 +209,7 @@ static void reader_leave(void *record)
     reader->depth = 0;
     reader->outer = 0;
     reader->due = DUE_NOTHING;
+    reader->at_limit = false;
     soma__self = NULL;
     joined = NULL;
     reader_give(reader);

@@ -223,6 +223,8 @@ enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__ow
     }
     if (UNLIKELY(chunk->credit - chunk->used < bytes) && !chunk_extend_credit(chunk, bytes)) {
         self->wanted = bytes;
+        self->at_limit = true;
+        self->due = DUE_NOW;
         return SOMA_E_LIMIT;
     }
     self->prepared = chunk;
@@ -394,7 +396,9 @@ static bool work(struct soma__reader *self, unsigned most, bool collect)
 
 void soma__chunks_work(struct soma__reader *self)
 {
-    work(self, WORK_CHUNKS, false);
+    const bool collect = self->at_limit;
+    self->at_limit = false;
+    work(self, WORK_CHUNKS, collect);
 }
 
 /* Closes the thread's open chunks and gives its record. NULL inside a section of the caller's own, inside a retired
@@ -413,19 +417,22 @@ static struct soma__reader *outside_self(void)
 /* How often a thread at its cap polls before it gives up. Each poll is a scan of all records. */
 #define RELIEF_POLLS SIZED(8, 2)
 
+/* How long one that may wait sleeps before it looks again. */
+#define RELIEF_SLEEP_NS 100000
+
 bool soma__retire_relieve(struct soma__owner *owner, bool wait)
 {
     struct soma__reader *self = outside_self();
     if (!self)
         return false;
-    for (int i = 0; i < RELIEF_POLLS || wait; i++) {
+    for (int i = 0; i < RELIEF_POLLS; i++) {
         work(self, WORK_CHUNKS, true);
         if (credit_fits(owner, soma__owner_deferred(owner), self->wanted))
             return true;
-        if (i >= RELIEF_POLLS)
-            soma__sleep_ns(100000);
     }
-    return false;
+    if (wait)
+        soma__sleep_ns(RELIEF_SLEEP_NS);
+    return wait;
 }
 
 /* ---- The public calls ---- */

@@ -2,13 +2,22 @@
 /* fault.c - memory that cannot be had. A scenario runs again and again, each time in a fresh process: the n-th call for
  * memory fails, for n = 1, 2, ... until the scenario asks for memory less than n times; then again with every call from
  * the n-th on failing. A call may answer SOMA_E_NOMEM; then the map must be as it was. Nothing may abort or hang, no
- * value may be lost or retired twice. The linker sends the library's calls for memory through the functions below. */
+ * value may be lost or retired twice. The linker sends the library's calls for memory through the functions below, which
+ * keep an account of every site in lib/ that asks: each must have been asked, and refused.
+ *
+ * What the library asks for before main() is refused in a process of its own (`--set-up`): the key by which threads give
+ * up their records, the kernel's barrier, random numbers, the fork handlers.
+ *
+ * Later ones of many calls are sampled; with `--every` each is refused once. */
 #include <errno.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,14 +32,65 @@ static atomic_ulong refused;
 static unsigned long first_refused; /* 0 = none */
 static bool refuse_all_after;
 
-static bool refuse(void)
+/* Where lib/ asks for memory. One table for all processes of a run. */
+enum site {
+    RECORD,
+    RECORD_KEY,
+    BATCH,
+    WORD_ENTRY,
+    BYTE_ENTRY,
+    RANGE,
+    FIRST_PAGE,
+    MORE_PAGES,
+    OTHER,
+    SITES
+};
+
+static const char *const site_names[SITES] = {
+    [RECORD] = "a thread's record",          [RECORD_KEY] = "a thread's key",
+    [BATCH] = "a batch of retired memory",   [WORD_ENTRY] = "an entry of a word map",
+    [BYTE_ENTRY] = "an entry of a byte map", [RANGE] = "a map's addresses",
+    [FIRST_PAGE] = "a map's first page",     [MORE_PAGES] = "pages for growth",
+    [OTHER] = "something unknown",
+};
+
+static struct site_account {
+    atomic_ulong granted;
+    atomic_ulong refused;
+} * accounts;
+
+/* A batch has 4 KiB, entries here some hundred bytes at the most. */
+#define BATCH_LEAST 4000
+
+static bool in_byte_map;     /* whose entries those are */
+static bool in_opening;      /* the first commitment of a map */
+static bool set_up_refused;  /* something before main() */
+static bool advice_declined; /* madvise() fails, as it does on locked memory */
+
+static bool refuse(enum site site)
 {
     if (!atomic_load(&armed))
         return false;
     const unsigned long number = atomic_fetch_add(&asked, 1) + 1;
     const bool no = first_refused != 0 && (number == first_refused || (refuse_all_after && number > first_refused));
+    if (accounts)
+        atomic_fetch_add(no ? &accounts[site].refused : &accounts[site].granted, 1);
     if (no)
         atomic_fetch_add(&refused, 1);
+    return no;
+}
+
+static enum site malloc_site(size_t size)
+{
+    return size >= BATCH_LEAST ? BATCH : in_byte_map ? BYTE_ENTRY : WORD_ENTRY;
+}
+
+/* Before main(): the environment names what is refused. */
+static bool refuse_set_up(const char *what)
+{
+    const char *const wanted = getenv("SOMA_TEST_REFUSE");
+    const bool no = wanted && strcmp(wanted, what) == 0;
+    set_up_refused |= no;
     return no;
 }
 
@@ -43,6 +103,12 @@ void *__real_aligned_alloc(size_t alignment, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_mprotect(void *address, size_t size, int protection);
+int __real_madvise(void *address, size_t size, int advice);
+int __real_pthread_setspecific(pthread_key_t key, const void *value);
+int __real_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
+int __real_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
+ssize_t __real_getrandom(void *buffer, size_t size, unsigned flags);
+long __real_syscall(long number, ...);
 void *__wrap_malloc(size_t size);
 void *__wrap_calloc(size_t count, size_t size);
 void *__wrap_realloc(void *memory, size_t size);
@@ -50,35 +116,46 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *address, size_t size, int protection);
+int __wrap_madvise(void *address, size_t size, int advice);
+int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
+int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
+int __wrap_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void));
+ssize_t __wrap_getrandom(void *buffer, size_t size, unsigned flags);
+long __wrap_syscall(long number, ...);
 
 ENTRY void *__wrap_malloc(size_t size)
 {
-    return refuse() ? NULL : __real_malloc(size);
+    return refuse(malloc_site(size)) ? NULL : __real_malloc(size);
 }
 
 ENTRY void *__wrap_calloc(size_t count, size_t size)
 {
-    return refuse() ? NULL : __real_calloc(count, size);
+    return refuse(OTHER) ? NULL : __real_calloc(count, size);
 }
 
 ENTRY void *__wrap_realloc(void *memory, size_t size)
 {
-    return refuse() ? NULL : __real_realloc(memory, size);
+    return refuse(OTHER) ? NULL : __real_realloc(memory, size);
 }
 
 ENTRY void *__wrap_aligned_alloc(size_t alignment, size_t size)
 {
-    return refuse() ? NULL : __real_aligned_alloc(alignment, size);
+    return refuse(OTHER) ? NULL : __real_aligned_alloc(alignment, size);
 }
 
 ENTRY int __wrap_posix_memalign(void **memory, size_t alignment, size_t size)
 {
-    return refuse() ? ENOMEM : __real_posix_memalign(memory, alignment, size);
+    return refuse(RECORD) ? ENOMEM : __real_posix_memalign(memory, alignment, size);
+}
+
+ENTRY int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
+{
+    return refuse(RECORD_KEY) ? ENOMEM : __real_pthread_setspecific(key, value);
 }
 
 ENTRY void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
-    if (!refuse())
+    if (!refuse(RANGE))
         return __real_mmap64(address, size, protection, flags, file, offset);
     errno = ENOMEM;
     return MAP_FAILED;
@@ -86,9 +163,53 @@ ENTRY void *__wrap_mmap64(void *address, size_t size, int protection, int flags,
 
 ENTRY int __wrap_mprotect(void *address, size_t size, int protection)
 {
-    if (!refuse())
+    const enum site site = in_opening ? FIRST_PAGE : MORE_PAGES;
+    in_opening = false;
+    if (!refuse(site))
         return __real_mprotect(address, size, protection);
     errno = ENOMEM;
+    return -1;
+}
+
+ENTRY int __wrap_madvise(void *address, size_t size, int advice)
+{
+    if (!advice_declined)
+        return __real_madvise(address, size, advice);
+    atomic_fetch_add(&refused, 1);
+    errno = EINVAL;
+    return -1;
+}
+
+ENTRY int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *))
+{
+    return refuse_set_up("key") ? EAGAIN : __real_pthread_key_create(key, destroy);
+}
+
+ENTRY int __wrap_pthread_atfork(void (*before)(void), void (*parent)(void), void (*child)(void))
+{
+    return refuse_set_up("fork-handlers") ? ENOMEM : __real_pthread_atfork(before, parent, child);
+}
+
+ENTRY ssize_t __wrap_getrandom(void *buffer, size_t size, unsigned flags)
+{
+    if (!refuse_set_up("random"))
+        return __real_getrandom(buffer, size, flags);
+    errno = ENOSYS;
+    return -1;
+}
+
+/* The library's calls have at most three arguments. */
+ENTRY long __wrap_syscall(long number, ...)
+{
+    va_list list;
+    va_start(list, number);
+    const long a = va_arg(list, long);
+    const long b = va_arg(list, long);
+    const long c = va_arg(list, long);
+    va_end(list);
+    if (number != SYS_membarrier || !refuse_set_up("barrier"))
+        return __real_syscall(number, a, b, c);
+    errno = ENOSYS;
     return -1;
 }
 
@@ -148,9 +269,19 @@ static void check_all(void)
     verified(KEYS);
 }
 
+/* Of the calls that fail, all of the first and some of the others have the whole map looked at. */
+#define LOOK_FIRST 40
+#define LOOK_EVERY 16
+
+static bool look_now(void)
+{
+    static unsigned long missed;
+    return ++missed < LOOK_FIRST || missed % LOOK_EVERY == 0;
+}
+
 /* After each call under test: whether it did what it should. If it did not, it must have been for want of memory, and
  * the map is looked through. */
-static bool done(enum soma_status status, enum soma_status want)
+static bool done_without_map(enum soma_status status, enum soma_status want)
 {
     atomic_store(&armed, false);
     verified(1);
@@ -158,7 +289,15 @@ static bool done(enum soma_status status, enum soma_status want)
         return true;
     EXPECT_EQ(status, SOMA_E_NOMEM);
     EXPECT(atomic_load(&refused) > 0);
-    check_all();
+    return false;
+}
+
+static bool done(enum soma_status status, enum soma_status want)
+{
+    if (done_without_map(status, want))
+        return true;
+    if (look_now())
+        check_all();
     return false;
 }
 
@@ -193,6 +332,27 @@ static void do_replace(uint64_t key)
     arm();
     if (done(world.kind->replace(world.map, key, value, NULL), world.there[key] ? SOMA_REPLACED : SOMA_ABSENT) &&
         world.there[key])
+        store(key, value);
+}
+
+static void do_put_new(uint64_t key)
+{
+    const uint64_t value = fresh_value();
+    arm();
+    if (done(world.kind->put_new(world.map, key, value, NULL), world.there[key] ? SOMA_EXISTS : SOMA_INSERTED) &&
+        !world.there[key])
+        store(key, value);
+}
+
+/* To a value that no other is equal to. Words only: the byte map adds to bare words, which are no ids. */
+static void do_fetch_add(uint64_t key)
+{
+    const uint64_t value = fresh_value();
+    if (world.kind != &kinds[0])
+        return;
+    arm();
+    if (done(world.kind->fetch_add(world.map, key, value - (world.there[key] ? world.value[key] : 0), NULL),
+             world.there[key] ? SOMA_REPLACED : SOMA_INSERTED))
         store(key, value);
 }
 
@@ -296,20 +456,39 @@ static void on_keys(void (*verb)(uint64_t key), uint64_t from, uint64_t to)
         verb(key);
 }
 
+static bool try_open(const struct kind_options *wanted, void **map)
+{
+    in_opening = true;
+    in_byte_map = world.kind == &kinds[1];
+    arm();
+    const enum soma_status status = world.kind->open(wanted, map);
+    atomic_store(&armed, false);
+    in_opening = false;
+    if (status == SOMA_OK)
+        return true;
+    EXPECT_EQ(status, SOMA_E_NOMEM);
+    EXPECT(atomic_load(&refused) > 0);
+    return false;
+}
+
 /* A map that cannot be made leaves the out pointer alone; then one is made without faults. */
 static void open_map(void)
 {
-    void *map = &world;
-    arm();
-    const enum soma_status status = world.kind->open(&options, &map);
-    atomic_store(&armed, false);
-    if (status == SOMA_OK) {
-        world.map = map;
-        return;
+    if (!try_open(&options, &world.map)) {
+        EXPECT(world.map == NULL);
+        world.map = kind_open(world.kind, &options);
     }
-    EXPECT_EQ(status, SOMA_E_NOMEM);
-    EXPECT(atomic_load(&refused) > 0);
-    world.map = kind_open(world.kind, &options);
+}
+
+/* With room from the start, which is another thing that may not be had. */
+static void open_and_close(void)
+{
+    static const struct kind_options roomy = {.reserve = 30000};
+    void *map = NULL;
+    if (try_open(&roomy, &map))
+        world.kind->close(map);
+    else
+        EXPECT(map == NULL);
 }
 
 static void reserve_and_shrink(void)
@@ -335,10 +514,31 @@ static void close_map(void)
     EXPECT_EQ(atomic_load(&calls_run), atomic_load(&calls_due));
 }
 
+/* The first sections of threads, and what they retire. */
+static void thread_body(unsigned index, void *unused)
+{
+    (void)unused;
+    do_put(index);
+    do_retire(index);
+    do_remove(index);
+    on_keys(do_put, 10, 30);
+}
+
+/* One after the other, for the oracle has no threads. */
+static void short_threads(void)
+{
+    for (int i = 0; i < 3; i++)
+        crew_run(1, thread_body, NULL);
+}
+
 static void every_verb(void)
 {
+    open_and_close();
     open_map();
     on_keys(do_put, 0, KEYS);
+    short_threads();
+    on_keys(do_put_new, 0, 20);
+    on_keys(do_fetch_add, 0, 100);
     on_keys(do_put, 100, 200);
     on_keys(do_replace, 0, 150);
     on_keys(do_cas, 300, 400);
@@ -354,8 +554,60 @@ static void every_verb(void)
     check_all();
     do_clear();
     on_keys(do_put, 0, 100);
+    on_keys(do_put_new, 90, 150);
+    on_keys(do_fetch_add, 140, 200);
     check_all();
     close_map();
+}
+
+/* Sums in a byte map: a refused addition adds nothing. */
+static void byte_sums(void)
+{
+    soma_map *map = NULL;
+    uint64_t want[200] = {0};
+    in_byte_map = true;
+    if (soma_map_new(NULL, &map) != SOMA_OK)
+        abort();
+    for (uint64_t i = 0; i < 1200; i++) {
+        const uint64_t key = i * 7 % 200;
+        uint64_t old = want[key];
+        arm();
+        const enum soma_status status = soma_map_fetch_add(map, &key, sizeof key, i + 1, &old);
+        const bool added = done_without_map(status, want[key] == 0 ? SOMA_INSERTED : SOMA_REPLACED);
+        EXPECT_EQ(old, want[key]);
+        want[key] += added ? i + 1 : 0;
+    }
+    for (uint64_t key = 0; key < 200; key++) {
+        uint64_t sum = 0;
+        EXPECT_EQ(soma_map_get_copy(map, &key, sizeof key, &sum, sizeof sum, NULL), want[key] ? SOMA_OK : SOMA_ABSENT);
+        EXPECT_EQ(sum, want[key]);
+    }
+    soma_map_free(map);
+}
+
+/* A table that has given its pages back, or could not, and grows into them again. */
+static void pages_back(void)
+{
+    open_map();
+    for (int round = 0; round < 3; round++) {
+        done(world.kind->reserve(world.map, 30000), SOMA_OK);
+        on_keys(do_put, 0, KEYS);
+        check_all();
+        on_keys(do_remove, 100, KEYS);
+        for (int i = 0; i < 3; i++) {
+            done(world.kind->shrink(world.map), SOMA_OK);
+            soma_barrier_wait();
+        }
+        check_all();
+    }
+    close_map();
+}
+
+static void pages_stay(void)
+{
+    advice_declined = true;
+    pages_back();
+    EXPECT(atomic_load(&refused) > 0); /* else no page was to be given back */
 }
 
 /* ---- One process a run ---- */
@@ -379,6 +631,7 @@ static bool run_child(void (*scenario)(void), unsigned long refuse_from, bool al
         first_refused = refuse_from;
         refuse_all_after = all_after;
         scenario();
+        EXPECT(!leaks_found());
         const struct result found = {atomic_load(&asked), atomic_load(&refused)};
         const bool told = write(ends[1], &found, sizeof found) == (ssize_t)sizeof found;
         _exit(failures() > 0 || !told);
@@ -394,16 +647,21 @@ static bool run_child(void (*scenario)(void), unsigned long refuse_from, bool al
     return false;
 }
 
+static bool every; /* number, not some of them */
+
 /* All of the first, then some: most of the later ones are alike. */
 static unsigned long next_number(unsigned long number)
 {
-    return number < 60 ? number + 1 : number + number / 12;
+    return every || number < 60 ? number + 1 : number + number / 12;
 }
 
 struct setup {
+    void (*scenario)(void);
     int kind;
     bool all_after;
 };
+
+static unsigned long refusals; /* of all cases */
 
 static void faults(const void *arg)
 {
@@ -411,16 +669,58 @@ static void faults(const void *arg)
     struct result result = {0, 0};
     unsigned long runs = 0;
     world.kind = &kinds[setup->kind];
-    EXPECT(run_child(every_verb, 0, false, &result));
+    EXPECT(run_child(setup->scenario, 0, false, &result));
     EXPECT(result.asked > 50 && result.refused == 0);
     const unsigned long all = result.asked;
     for (unsigned long number = 1; number <= all && failures() == 0; number = next_number(number)) {
         result = (struct result){0, 0};
-        EXPECT(run_child(every_verb, number, setup->all_after, &result));
+        EXPECT(run_child(setup->scenario, number, setup->all_after, &result));
         EXPECT(result.refused >= 1);
         runs++;
+        if (every)
+            watchdog(60); /* it is long, but not stuck */
     }
+    printf("# %lu calls for memory, %lu of them refused in turn\n", all, runs);
+    refusals += runs;
     verified(runs);
+}
+
+/* Each place in lib/ that asks was granted and refused, and there is none that nobody knows of. */
+static void check_sites(void)
+{
+    for (int site = 0; site < SITES; site++) {
+        const unsigned long granted = atomic_load(&accounts[site].granted);
+        const unsigned long refused_there = atomic_load(&accounts[site].refused);
+        EXPECT(site == OTHER ? granted + refused_there == 0 : granted > 0 && refused_there > 0);
+    }
+    verified(SITES);
+}
+
+/* After the cases that refuse. Then with a hole in the account, and with something in it that should not be. */
+static void sites(const void *unused)
+{
+    (void)unused;
+    for (int site = 0; site < SITES; site++)
+        printf("# %s: %lu times granted, %lu times refused\n", site_names[site], atomic_load(&accounts[site].granted),
+               atomic_load(&accounts[site].refused));
+    check_sites();
+    for (int site = 0; site < SITES; site++) {
+        const unsigned long was = atomic_exchange(&accounts[site].refused, site == OTHER);
+        canary_begin();
+        check_sites();
+        EXPECT_EQ(canary_end(), 1);
+        atomic_store(&accounts[site].refused, was);
+    }
+}
+
+static void pages_case(const void *arg)
+{
+    struct result result = {0, 0};
+    for (int kind = 0; kind < 2; kind++) {
+        world.kind = &kinds[kind];
+        EXPECT(run_child(arg ? pages_stay : pages_back, 0, false, &result));
+    }
+    verified(2);
 }
 
 /* ---- A reader without a record ---- */
@@ -484,7 +784,7 @@ static void reader_without_record(const void *arg)
     verified(1);
 }
 
-/* ---- Canaries: a scenario that loses something, one that hangs on to it, one that aborts ---- */
+/* ---- Canaries: a scenario that loses something, one that retires twice, one that aborts, one that leaks ---- */
 
 static void loses_a_key(void)
 {
@@ -508,6 +808,18 @@ static void aborts(void)
     abort();
 }
 
+#ifdef __SANITIZE_ADDRESS__
+static void leaks(void)
+{
+    open_map();
+    for (int i = 0; i < 100; i++) {
+        void *volatile lost = need(1, 1000);
+        lost = NULL;
+        (void)lost;
+    }
+}
+#endif
+
 static void canary(const void *arg)
 {
     struct result result = {0, 0};
@@ -518,18 +830,155 @@ static void canary(const void *arg)
     EXPECT(!run_child(loses_a_key, 0, false, &result));
     EXPECT(!run_child(retires_twice, 0, false, &result));
     EXPECT(!run_child(aborts, 0, false, &result));
+#ifdef __SANITIZE_ADDRESS__
+    EXPECT(!run_child(leaks, 0, false, &result));
+#endif
     verified(3);
+}
+
+/* ---- What is refused before main() ---- */
+
+static void without_help(void)
+{
+    every_verb();
+    atomic_store(&calls_run, 0);
+    atomic_store(&calls_due, 0);
+}
+
+static void hold_section(unsigned index, void *arg)
+{
+    (void)index, (void)arg;
+    soma_read_enter();
+    atomic_store(&stage, 1);
+    wait_for_stage(2);
+    soma_read_exit();
+}
+
+/* A section holds back what is retired while it is open. */
+static void section_protects(void)
+{
+    struct crew reader;
+    atomic_store(&stage, 0);
+    crew_start(&reader, 1, hold_section, NULL);
+    wait_for_stage(1);
+    for (int i = 0; i < 1000; i++)
+        EXPECT_EQ(soma_retire(count_call, NULL), SOMA_OK);
+    sleep_ms(20);
+    EXPECT_EQ(atomic_load(&calls_run), 0);
+    atomic_store(&stage, 2);
+    crew_join(&reader);
+    soma_barrier_wait();
+    EXPECT_EQ(atomic_load(&calls_run), 1000);
+}
+
+/* No thread has a record: all read, and insert; what would have to retire something is refused. */
+static void without_records(void)
+{
+    uint64_t value = 0;
+    world.map = kind_open(world.kind, &options);
+    for (uint64_t key = 0; key < KEYS; key++) {
+        EXPECT_EQ(world.kind->put(world.map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(world.kind->put(world.map, key, key, NULL), SOMA_E_NOMEM);
+        EXPECT_EQ(world.kind->remove(world.map, key, NULL), SOMA_E_NOMEM);
+        EXPECT_EQ(world.kind->put_new(world.map, key, key, NULL), SOMA_EXISTS);
+        EXPECT_EQ(world.kind->get(world.map, key, &value), SOMA_OK);
+        EXPECT_EQ(value, key);
+        world.retired[key] = 0;
+    }
+    EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
+    EXPECT_EQ(world.kind->clear(world.map), SOMA_E_NOMEM);
+    EXPECT_EQ(world.kind->count(world.map), KEYS);
+    world.kind->close(world.map);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(world.retired[key], 1);
+}
+
+/* In the process that was started for it. */
+static int set_up_without(const char *what)
+{
+    watchdog(20);
+    EXPECT(set_up_refused || strcmp(what, "random") == 0); /* those are asked for with the first map */
+    for (int kind = 0; kind < 2 && failures() == 0; kind++) {
+        memset(&world, 0, sizeof world);
+        world.kind = &kinds[kind];
+        if (strcmp(what, "key") == 0) {
+            without_records();
+            continue;
+        }
+        without_help();
+        section_protects();
+        atomic_store(&calls_run, 0);
+    }
+    EXPECT(set_up_refused);
+    return failures() > 0;
+}
+
+static void set_up(const void *what)
+{
+    const pid_t child = fork();
+    int status = -1;
+    if (child == 0) {
+        setenv("SOMA_TEST_REFUSE", what, 1);
+        execl("/proc/self/exe", "fault", "--set-up", (const char *)what, (char *)NULL);
+        _exit(9);
+    }
+    waitpid(child, &status, 0);
+    EXPECT_EQ(status, 0);
+    verified(1);
+}
+
+/* ---- All of it ---- */
+
+static void take_every(int *argc, char **argv)
+{
+    int left = 1;
+    for (int i = 1; i < *argc; i++) {
+        if (strcmp(argv[i], "--every") == 0)
+            every = true;
+        else
+            argv[left++] = argv[i];
+    }
+    *argc = left;
+}
+
+static int usage(void)
+{
+    fputs("usage: fault [--every] [--seconds S] [--seed N] [--timeout S] [--list] [case...]\n\n"
+          "Every call for memory fails once, and once with all after it; without --every, some of the later ones.\n"
+          "With it, the last line is `RESULT fault <n> refusals <violations> violations`.\n",
+          stderr);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
+    if (argc == 3 && strcmp(argv[1], "--set-up") == 0)
+        return set_up_without(argv[2]);
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage();
     const struct test_case cases[] = {
-        {"u64-one", faults, &(const struct setup){0, false}},
-        {"u64-all-after", faults, &(const struct setup){0, true}},
-        {"map-one", faults, &(const struct setup){1, false}},
-        {"map-all-after", faults, &(const struct setup){1, true}},
+        {"u64-one", faults, &(const struct setup){every_verb, 0, false}},
+        {"u64-all-after", faults, &(const struct setup){every_verb, 0, true}},
+        {"map-one", faults, &(const struct setup){every_verb, 1, false}},
+        {"map-all-after", faults, &(const struct setup){every_verb, 1, true}},
+        {"sums-one", faults, &(const struct setup){byte_sums, 1, false}},
+        {"sums-all-after", faults, &(const struct setup){byte_sums, 1, true}},
+        {"sites", sites, NULL}, /* after all that may refuse */
+        {"pages-back", pages_case, NULL},
+        {"pages-stay", pages_case, "stay"},
+        {"set-up-key", set_up, "key"},
+        {"set-up-barrier", set_up, "barrier"},
+        {"set-up-random", set_up, "random"},
+        {"set-up-fork-handlers", set_up, "fork-handlers"},
         {"reader-without-record", reader_without_record, NULL},
         {"canary", canary, NULL}, /* last: it closes standard error */
     };
-    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+    accounts = __real_mmap64(NULL, SITES * sizeof *accounts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (accounts == MAP_FAILED)
+        abort();
+    take_every(&argc, argv);
+    const int status = test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+    if (every)
+        printf("RESULT fault %lu refusals %d violations\n", refusals, status != 0);
+    return status;
 }

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: ISC */
 /* unload.c - a program that loads the shared library, uses it, and unloads it, over and over, while threads that have
- * used it are still alive or just about to end. tests/run calls it: `unload path/to/libsoma.so`. It links no Soma; a
- * crash or a hang (an alarm ends it) is the failure. */
+ * used it are still alive or just about to end: some in the same round, one many rounds later. tests/run calls it:
+ * `unload path/to/libsoma.so`. It links no Soma; a crash or a hang (an alarm ends it) is the failure. With `--rounds N`
+ * it runs for as long as one likes; its last line is `RESULT unload <n> rounds <violations> violations`. */
 #include <dlfcn.h>
 #include <pthread.h>
 #include <semaphore.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +16,13 @@
 #include <soma/soma.h>
 
 #define ROUNDS 200
-#define LIMIT_SECONDS 60
+#define LIMIT_SECONDS 60 /* for a hundred rounds */
+#define TELL_ROUNDS 100
+#define STAY_ROUNDS 32 /* that the thread stays which stays longest */
 #define KEYS 500
+#define USERS 3
+
+static unsigned done; /* rounds */
 
 /* ISO C knows no conversion from dlsym()'s pointer to one of these, so they are copied into. */
 struct library {
@@ -41,7 +48,8 @@ struct user {
 
 static void fail(const char *what)
 {
-    fprintf(stderr, "unload: %s\n", what);
+    fprintf(stderr, "unload: round %u: %s\n", done, what);
+    printf("RESULT unload %u rounds 1 violations\n", done);
     exit(1);
 }
 
@@ -109,37 +117,90 @@ static void start(struct user *user, struct library *library, soma_u64 *map, uin
         fail("pthread_create");
 }
 
-static void once(const char *path, unsigned round)
+static void finish(struct user *user)
+{
+    pthread_join(user->thread, NULL);
+    sem_destroy(&user->used);
+    sem_destroy(&user->unloaded);
+}
+
+/* The third user ends with the round, or is handed out, to be let go much later. */
+static void once(const char *path, unsigned round, struct user *stays)
 {
     struct library library;
-    struct user users[2];
+    struct user here[USERS];
+    struct user *users[USERS] = {&here[0], &here[1], stays ? stays : &here[2]};
     soma_u64 *map = NULL;
     load(&library, path);
     if (library.new_map(NULL, &map) != SOMA_OK)
         fail("soma_u64_new");
-    for (unsigned i = 0; i < 2; i++)
-        start(&users[i], &library, map, i * KEYS);
-    use(&library, map, 2 * KEYS);
-    for (unsigned i = 0; i < 2; i++)
-        wait_for(&users[i].used);
+    for (unsigned i = 0; i < USERS; i++)
+        start(users[i], &library, map, i * KEYS);
+    use(&library, map, USERS * KEYS);
+    for (unsigned i = 0; i < USERS; i++)
+        wait_for(&users[i]->used);
     library.free_map(map);
     if (round % 2 == 0)
         library.barrier();
-    sem_post(&users[0].unloaded); /* ends while the library is being unloaded */
+    sem_post(&users[0]->unloaded); /* ends while the library is being unloaded */
     if (dlclose(library.handle) != 0)
         fail(dlerror());
-    sem_post(&users[1].unloaded); /* ends afterwards */
-    for (unsigned i = 0; i < 2; i++)
-        pthread_join(users[i].thread, NULL);
+    sem_post(&users[1]->unloaded); /* ends afterwards */
+    if (!stays)
+        sem_post(&users[2]->unloaded);
+    for (unsigned i = 0; i < (stays ? USERS - 1 : USERS); i++)
+        finish(users[i]);
+}
+
+static void run(const char *path, unsigned rounds)
+{
+    struct user stays;
+    bool staying = false;
+    for (; done < rounds; done++) {
+        if (done % TELL_ROUNDS == 0)
+            alarm(LIMIT_SECONDS);
+        if (done % STAY_ROUNDS == 0 && staying) {
+            sem_post(&stays.unloaded);
+            finish(&stays);
+            staying = false;
+        }
+        once(path, done, staying ? NULL : &stays);
+        staying = true;
+        if (rounds > ROUNDS && (done + 1) % TELL_ROUNDS == 0) {
+            printf("# unload: %u of %u rounds\n", done + 1, rounds);
+            fflush(stdout);
+        }
+    }
+    if (staying) {
+        sem_post(&stays.unloaded);
+        finish(&stays);
+    }
+}
+
+static int usage(int status)
+{
+    fprintf(stderr,
+            "usage: unload [--rounds N] path/to/libsoma.so\n\n"
+            "Loads the library, uses it from threads and unloads it, N times (%d; in the soak 1000). The last\n"
+            "line is `RESULT unload <n> rounds <violations> violations`.\n",
+            ROUNDS);
+    return status;
 }
 
 int main(int argc, char **argv)
 {
-    if (argc != 2)
-        fail("usage: unload path/to/libsoma.so");
-    alarm(LIMIT_SECONDS);
-    for (unsigned round = 0; round < ROUNDS; round++)
-        once(argv[1], round);
-    printf("unload: %d rounds\n", ROUNDS);
+    unsigned rounds = ROUNDS;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0)
+        return usage(0);
+    if (argc == 4 && strcmp(argv[1], "--rounds") == 0) {
+        rounds = (unsigned)strtoul(argv[2], NULL, 0);
+        argv += 2;
+        argc -= 2;
+    }
+    if (argc != 2 || rounds == 0)
+        return usage(2);
+    run(argv[1], rounds);
+    printf("unload: %u rounds\n", done);
+    printf("RESULT unload %u rounds 0 violations\n", done);
     return 0;
 }
