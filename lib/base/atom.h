@@ -46,6 +46,11 @@ ALWAYS_INLINE void atom_store_rel(struct atom *a, uint64_t word)
     __atomic_store_n(&a->word, word, __ATOMIC_RELEASE);
 }
 
+ALWAYS_INLINE uint64_t atom_add_acq(struct atom *a, uint64_t delta)
+{
+    return __atomic_fetch_add(&a->word, delta, __ATOMIC_ACQUIRE);
+}
+
 ALWAYS_INLINE uint64_t atom_add_acqrel(struct atom *a, uint64_t delta)
 {
     return __atomic_fetch_add(&a->word, delta, __ATOMIC_ACQ_REL);
@@ -61,9 +66,9 @@ ALWAYS_INLINE uint64_t atom_sub_acqrel(struct atom *a, uint64_t delta)
     return __atomic_fetch_sub(&a->word, delta, __ATOMIC_ACQ_REL);
 }
 
-ALWAYS_INLINE uint64_t atom_xchg_acqrel(struct atom *a, uint64_t word)
+ALWAYS_INLINE uint64_t atom_xchg_acq(struct atom *a, uint64_t word)
 {
-    return __atomic_exchange_n(&a->word, word, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&a->word, word, __ATOMIC_ACQUIRE);
 }
 
 /* The failure order of every compare-and-swap below is the load part of its success order; *expected gets what was
@@ -71,6 +76,16 @@ ALWAYS_INLINE uint64_t atom_xchg_acqrel(struct atom *a, uint64_t word)
 ALWAYS_INLINE bool atom_cas_rlx(struct atom *a, uint64_t *expected, uint64_t desired)
 {
     return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
+}
+
+ALWAYS_INLINE bool atom_cas_acq(struct atom *a, uint64_t *expected, uint64_t desired)
+{
+    return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE);
+}
+
+ALWAYS_INLINE bool atom_cas_rel(struct atom *a, uint64_t *expected, uint64_t desired)
+{
+    return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 }
 
 ALWAYS_INLINE bool atom_cas_acqrel(struct atom *a, uint64_t *expected, uint64_t desired)

@@ -81,10 +81,10 @@ ALWAYS_INLINE uint64_t soma__dir_state(const struct soma__dir *dir)
     return atom_load_acq(&dir->state);
 }
 
-/* order DIR-2 acqrel | guards: the committed pages, the cursors of a phase | pairs: DIR-1 */
+/* order DIR-2 release | guards: the committed pages, the cursors of a phase | pairs: DIR-1 */
 ALWAYS_INLINE bool soma__dir_state_swap(struct soma__dir *dir, uint64_t from, uint64_t to)
 {
-    return atom_cas_acqrel(&dir->state, &from, to);
+    return atom_cas_rel(&dir->state, &from, to);
 }
 
 /* ---- Buckets ---- */

@@ -39,7 +39,7 @@ static uint64_t level_end(unsigned level)
 /* order SHRINK-1 release | guards: the block's words, frozen and unlinked | pairs: SHRINK-2 */
 static void cursor_advance(struct soma__dir *dir, uint64_t from, uint64_t to)
 {
-    atom_cas_acqrel(&dir->shrink_cursor, &from, to);
+    atom_cas_rel(&dir->shrink_cursor, &from, to);
 }
 
 /* order SHRINK-2 acquire | guarded by: shrink_cursor | pairs: SHRINK-1 */
@@ -136,13 +136,13 @@ static void release_words(struct soma__dir *dir, uint64_t first, uint64_t last)
     zero_words(page_to, to);
 }
 
-/* order SHRINK-3 acqrel | guards: the steps of RELEASE | pairs: SHRINK-4
+/* order SHRINK-3 acquire | guards: the steps of RELEASE | pairs: SHRINK-4
  * A claim of another fork generation is nobody's: its thread stayed behind in the parent. */
 static bool release_claim(struct soma__dir *dir)
 {
     const uint64_t mine = soma__fork_generation() + 1;
     uint64_t claim = atom_load_rlx(&dir->release_claim); /* SHRINK-3: re-checked by the swap */
-    return claim != mine && atom_cas_acqrel(&dir->release_claim, &claim, mine);
+    return claim != mine && atom_cas_acq(&dir->release_claim, &claim, mine);
 }
 
 /* order SHRINK-4 release | guards: the steps of RELEASE | pairs: SHRINK-3 */

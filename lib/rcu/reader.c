@@ -65,7 +65,7 @@ static void list_reader(struct soma__reader *fresh)
 static bool reader_take(struct soma__reader *reader)
 {
     uint64_t free_record = 0;
-    return atom_load_rlx(&reader->in_use) == 0 && atom_cas_acqrel(&reader->in_use, &free_record, 1);
+    return atom_load_rlx(&reader->in_use) == 0 && atom_cas_acq(&reader->in_use, &free_record, 1);
 }
 
 /* order RCU-6 release | guards: the record's own fields | pairs: RCU-5 */

@@ -106,14 +106,14 @@ static struct soma__chunk *chunk_open(struct soma__owner *owner)
     return chunk;
 }
 
-/* order RETIRE-3 acqrel | guards: the chunk's items and cookie | pairs: RETIRE-4
+/* order RETIRE-3 release | guards: the chunk's items and cookie | pairs: RETIRE-4
  * weaker: the chunk is moved on before its items are written. */
 static void inbox_put(struct soma__chunk *chunk)
 {
     uint64_t head = atom_load_rlx(&retired.inbox); /* RETIRE-3: re-checked by the swap */
     do {
         chunk->next = (struct soma__chunk *)(uintptr_t)head;
-    } while (!atom_cas_acqrel(&retired.inbox, &head, (uintptr_t)chunk));
+    } while (!atom_cas_rel(&retired.inbox, &head, (uintptr_t)chunk));
 }
 
 static void chunk_free(struct soma__chunk *chunk)
@@ -270,7 +270,7 @@ void soma__chunks_bury(struct soma__reader *dead)
 /* order RETIRE-4 acquire | guarded by: inbox | pairs: RETIRE-3 */
 static void inbox_to_queue(void)
 {
-    struct soma__chunk *latest = (struct soma__chunk *)(uintptr_t)atom_xchg_acqrel(&retired.inbox, 0);
+    struct soma__chunk *latest = (struct soma__chunk *)(uintptr_t)atom_xchg_acq(&retired.inbox, 0);
     struct soma__chunk *in_order = NULL;
     struct soma__chunk **end = latest ? &latest->next : NULL;
     while (latest) {

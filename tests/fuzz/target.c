@@ -38,6 +38,7 @@ static void set_up(void)
     ready = true;
     stage = stage_new();
     library_find();
+    run_catch_crashes();
     if (!mix)
         return;
     given = true;

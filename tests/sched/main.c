@@ -422,6 +422,7 @@ int main(int argc, char **argv)
     struct test_case cases[CASES_MAX] = {{.name = "mix", .scenario = &mix}};
     parse(argc, argv);
     library_find();
+    run_catch_crashes();
     const unsigned count = options.mix ? 1 : collect_cases(cases);
     if (options.list) {
         for (unsigned i = 0; i < count; i++)

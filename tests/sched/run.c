@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* run.c - see run.h. */
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -389,6 +390,23 @@ void run_call_left(void)
 bool run_calls_ordered(void)
 {
     return run.schedule->calls_ordered;
+}
+
+static void crashed(int signal)
+{
+    run_failed("the library crashed: %s", signal == SIGFPE ? "arithmetic" : "an address that is none");
+}
+
+/* On a stack of its own, which is left by run_failed(): so the next one is not held off. */
+void run_catch_crashes(void)
+{
+    static char stack[1 << 16];
+    const stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
+    struct sigaction action = {.sa_handler = crashed, .sa_flags = SA_ONSTACK | SA_NODEFER};
+    sigaltstack(&alternative, NULL);
+    sigaction(SIGSEGV, &action, NULL);
+    sigaction(SIGBUS, &action, NULL);
+    sigaction(SIGFPE, &action, NULL);
 }
 
 /* ---- A run ---- */

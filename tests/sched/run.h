@@ -102,6 +102,9 @@ void run_call_entered(void);
 void run_call_left(void);
 bool run_calls_ordered(void);
 
+/* A crash of the library is a failure of the run, and not of the scheduler. */
+void run_catch_crashes(void);
+
 /* ---- The library under test (library.c) ---- */
 
 void library_find(void);

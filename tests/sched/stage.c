@@ -51,6 +51,7 @@ struct stage {
     uint64_t keys[KEYS];
     bool keys_known;
     uint8_t retired[RETIRED_MAX]; /* how often each retired call has run */
+    bool accepted[RETIRED_MAX];   /* soma_retire() has returned */
     unsigned retires;
     struct oracle *oracle;
     uint64_t calls;
@@ -462,10 +463,25 @@ static void retire(struct stage *stage)
 {
     if (stage->retires == RETIRED_MAX)
         return;
-    uint8_t *counter = &stage->retired[stage->retires++];
-    *counter = 0;
-    if (soma_retire(retired, counter) != SOMA_OK)
-        *counter = 1; /* refused, so never to be called */
+    const unsigned number = stage->retires++;
+    stage->retired[number] = 0;
+    stage->accepted[number] = false;
+    if (soma_retire(retired, &stage->retired[number]) != SOMA_OK)
+        stage->retired[number] = 1; /* refused, so never to be called */
+    stage->accepted[number] = true;
+}
+
+/* All that was retired before the barrier was called has run when it returns. */
+static void barrier(const struct stage *stage)
+{
+    bool before[RETIRED_MAX];
+    const unsigned retires = stage->retires;
+    memcpy(before, stage->accepted, sizeof before);
+    soma_barrier_wait();
+    for (unsigned i = 0; i < retires; i++) {
+        if (before[i] && stage->retired[i] == 0)
+            run_failed("the barrier returned before a retired call had run");
+    }
 }
 
 static void retired_check(const struct stage *stage)
@@ -516,7 +532,7 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_BARRIER:
         if (actor->depth == 0)
-            soma_barrier_wait();
+            barrier(stage);
         break;
     case DO_SYNCHRONIZE:
         if (actor->depth == 0)

@@ -37,11 +37,12 @@ Test(atom, does_what_it_is_called)
     cr_assert_eq(atom_add_rlx(&a, 3), 5);
     cr_assert_eq(atom_add_acqrel(&a, 2), 8);
     cr_assert_eq(atom_sub_acqrel(&a, 5), 10);
+    cr_assert_eq(atom_add_acq(&a, 0), 5);
     cr_assert(atom_cas_acqrel(&a, &expected, 7));
     cr_assert_not(atom_cas_rlx(&a, &expected, 8));
     cr_assert_eq(expected, 7, "a failed swap says what is there");
     cr_assert(atom_cas_rlx(&a, &expected, 8));
-    cr_assert_eq(atom_xchg_acqrel(&a, 9), 8);
+    cr_assert_eq(atom_xchg_acq(&a, 9), 8);
     cr_assert_eq(atom_load_rlx(&a), 9);
     atom_store_rel(&a, 10);
     cr_assert_eq(atom_load_acq(&a), 10);
