@@ -18,6 +18,8 @@
 #define TLS_MAX 256
 #define NEVER UINT32_MAX
 #define EXIT_ROUNDS 4
+/* Plain accesses are about as many as steps. */
+#define MOMENTS_PER_STEP 2
 
 struct fiber {
     jmp_buf env;
@@ -45,6 +47,7 @@ static struct {
     uint32_t next; /* the step at which something is to be decided */
     uint32_t next_switch;
     uint32_t next_signal;
+    uint32_t moments; /* steps, and plain accesses if there may be a signal */
     uint32_t loads;
     uint32_t allocations;
     unsigned gap;    /* STRATEGY_RANDOM: the mean distance between switches */
@@ -250,7 +253,7 @@ static void fiber_prepare(struct fiber *fiber)
 
 static void plan_next(void)
 {
-    run.next = run.next_switch < run.next_signal ? run.next_switch : run.next_signal;
+    run.next = run.program->signal ? 0 : run.next_switch;
 }
 
 static void plan_signal(void)
@@ -261,7 +264,7 @@ static void plan_signal(void)
         given = next_of(&run.strategy->replay->signals, run.used_signals);
         run.next_signal = given ? given->at : NEVER;
     } else if (run.program->signal && run.strategy->kind != STRATEGY_BOUND && run.used_signals == 0) {
-        run.next_signal = 1 + (uint32_t)rng_below(&run.rng, run.strategy->steps + 1);
+        run.next_signal = 1 + (uint32_t)rng_below(&run.rng, MOMENTS_PER_STEP * run.strategy->steps + 1);
     }
 }
 
@@ -269,16 +272,24 @@ static void signal_now(void)
 {
     const unsigned thread = run.thread;
     if (run.in_signal || run.fibers[thread].blocked || !run.program->may_signal(thread, run.program->arg)) {
-        run.next_signal = run.step + 1;
+        run.next_signal = run.moments + 1;
         return;
     }
-    decided(&run.schedule->signals, run.step, 1);
+    decided(&run.schedule->signals, run.moments, 1);
     run.used_signals++;
     plan_signal();
     plan_next();
     run.in_signal = true;
     run.program->signal(thread, run.program->arg);
     run.in_signal = false;
+}
+
+void run_moment(void)
+{
+    if (!run.racing || !run.program->signal)
+        return;
+    if (++run.moments >= run.next_signal)
+        signal_now();
 }
 
 static void take_step(bool must)
@@ -290,8 +301,7 @@ static void take_step(bool must)
         run_failed("no end after %d steps", STEPS_MAX);
     if (run.step < run.next && !must)
         return;
-    if (run.program->signal && run.step >= run.next_signal)
-        signal_now();
+    run_moment();
     if (run.step >= run.next_switch || must) {
         const unsigned next = choose(must);
         plan_next();
@@ -445,7 +455,7 @@ static void strategy_prepare(void)
     run.gap = 1u << rng_below(&run.rng, 6);
     run.next_switch = strategy->kind == STRATEGY_RANDOM ? 1 : NEVER;
     run.used_switches = run.used_stale = run.used_failed = run.used_signals = 0;
-    run.loads = run.allocations = 0;
+    run.loads = run.allocations = run.moments = 0;
     if (strategy->kind == STRATEGY_REPLAY) {
         schedule->weak = strategy->replay->weak;
         schedule->calls_ordered = strategy->replay->calls_ordered;

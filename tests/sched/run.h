@@ -84,6 +84,8 @@ bool strategy_advance(struct strategy *strategy, unsigned threads, uint32_t step
 
 /* Another thread may go on before what comes next. */
 void run_point(void);
+/* A signal may come before a plain access, too. */
+void run_moment(void);
 /* Another thread has to go on, if there is one. */
 void run_yield(void);
 bool run_should_fail(void);

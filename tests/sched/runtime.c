@@ -38,18 +38,22 @@ static uint64_t *word_of(const volatile uint64_t *word)
 #define PLAIN(name, bytes)                                                                                             \
     void __tsan_read##name(const void *address)                                                                        \
     {                                                                                                                  \
+        run_moment();                                                                                                  \
         machine_read(address, bytes);                                                                                  \
     }                                                                                                                  \
     void __tsan_write##name(const void *address)                                                                       \
     {                                                                                                                  \
+        run_moment();                                                                                                  \
         machine_write(address, bytes);                                                                                 \
     }                                                                                                                  \
     void __tsan_unaligned_read##name(const void *address)                                                              \
     {                                                                                                                  \
+        run_moment();                                                                                                  \
         machine_read(address, bytes);                                                                                  \
     }                                                                                                                  \
     void __tsan_unaligned_write##name(const void *address)                                                             \
     {                                                                                                                  \
+        run_moment();                                                                                                  \
         machine_write(address, bytes);                                                                                 \
     }
 

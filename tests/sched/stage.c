@@ -62,6 +62,11 @@ static bool is_words(const struct stage *stage)
     return (stage->flags & WORDS) != 0;
 }
 
+static struct core *core_of(const struct stage *stage)
+{
+    return is_words(stage) ? &stage->words->core : &stage->bytes->core;
+}
+
 /* ---- Values ----
  *
  * A value is an id, different for each call. In a word map it is the word, or the address of an object that holds it;
@@ -156,7 +161,7 @@ static enum soma_status update_word(uint64_t key, bool present, uint64_t *value,
     struct update_call *update = ctx;
     (void)key;
     update->call->result = present ? *value : 0;
-    *value = update->call->value;
+    *value = ++update->call->value; /* another in each attempt; the last one counts */
     return answer_of(update->call->verb);
 }
 
@@ -166,7 +171,7 @@ static enum soma_status update_bytes(const void *key, size_t key_len, bool prese
     (void)key, (void)key_len;
     update->call->result = present ? from_bytes(update->stage, value->data, value->len) : 0;
     value->data = update->bytes;
-    value->len = to_bytes(update->stage, update->call->value, update->bytes);
+    value->len = to_bytes(update->stage, ++update->call->value, update->bytes);
     return answer_of(update->call->verb);
 }
 
@@ -286,6 +291,14 @@ static void run_call(struct stage *stage, struct call *call)
         soma_read_exit();
 }
 
+/* What is deferred stays at or below the cap. */
+static void check_cap(const struct stage *stage)
+{
+    const uint64_t deferred = core_of(stage)->owner.deferred.word;
+    if ((stage->flags & SMALL_CAP) && deferred > CAP_BYTES)
+        run_failed("%" PRIu64 " bytes are deferred, more than the cap", deferred);
+}
+
 static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned key)
 {
     struct actor *actor = &stage->actors[thread];
@@ -304,6 +317,7 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
     else if (call.result != 0 && call.result != RESULT_UNKNOWN)
         actor->last[key] = call.result;
     stage->calls++;
+    check_cap(stage);
 }
 
 /* ---- Calls for many keys ---- */
@@ -384,11 +398,6 @@ static void clear(struct stage *stage, unsigned thread)
 }
 
 /* ---- What is not a key's ---- */
-
-static struct core *core_of(const struct stage *stage)
-{
-    return is_words(stage) ? &stage->words->core : &stage->bytes->core;
-}
 
 static void grow(struct stage *stage)
 {
