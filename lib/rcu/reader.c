@@ -128,16 +128,17 @@ static struct soma__reader *join(void)
     return joined;
 }
 
-/* order RCU-9 acqrel | guards: the section about to be entered | pairs: RCU-10
+/* order RCU-9 acquire | guarded by: spare_inside | pairs: RCU-10
  * weaker: a poller that sees no section, and a section that does not see what was unlinked before. Both are
- * read-modify-writes, so the later of the two knows all that the earlier knew. */
+ * read-modify-writes: either the poller's is later and counts the section, or it is earlier and the section knows all
+ * that the poller knew. */
 static struct soma__section spare_enter(void)
 {
     /* First the depth, so that a handler in between does not join. A thread that ends inside is to leave, as others are:
      * that takes no memory but in a program with more keys than the system keeps room for in every thread. */
     if (spare_depth++ == 0 && exit_key_made)
         (void)pthread_setspecific(exit_key, &soma__reader_spare);
-    atom_add_acqrel(&spare_inside, 1);
+    atom_add_acq(&spare_inside, 1);
     return (struct soma__section){.self = &soma__reader_spare, .after = 0};
 }
 

@@ -19,6 +19,8 @@ static struct {
     size_t globals_size;
     char *tls;
     size_t tls_size;
+    const char *kept; /* what is not put back: a part of the globals, or nothing */
+    const char *kept_end;
     char initial[2][GLOBALS_MAX]; /* on a kernel without membarrier, and with it */
     char tls_initial[TLS_MAX];
 } library;
@@ -98,10 +100,29 @@ void library_find(void)
     machine_globals(library.globals, library.globals_size);
 }
 
+void library_keep(const void *from, const void *to)
+{
+    library.kept = from;
+    library.kept_end = to;
+}
+
+/* Puts the globals between two addresses back. */
+static void put_back(const char *from, const char *to, bool membarrier)
+{
+    const size_t at = (size_t)(from - library.globals);
+    memcpy(library.globals + at, library.initial[membarrier] + at, (size_t)(to - from));
+}
+
 void library_reset(bool membarrier)
 {
+    const char *end = library.globals + library.globals_size;
     runtime_membarrier(membarrier);
-    memcpy(library.globals, library.initial[membarrier], library.globals_size);
+    if (library.kept) {
+        put_back(library.globals, library.kept, membarrier);
+        put_back(library.kept_end, end, membarrier);
+    } else {
+        put_back(library.globals, end, membarrier);
+    }
     memcpy(library.tls, library.tls_initial, library.tls_size);
 }
 

@@ -9,7 +9,7 @@
 #include "machine.h"
 
 #define HEAP_BYTES ((size_t)1 << 20)
-#define RANGES_MAX 8
+#define RANGES_MAX 48
 #define RANGE_BYTES ((size_t)1 << 16)
 #define ARENA_BYTES (HEAP_BYTES + RANGES_MAX * RANGE_BYTES)
 /* The same in every process, so that a run is the same. */
@@ -19,7 +19,7 @@
 #define BLOCKS_MAX 8192
 #define LOCATIONS_MAX 8192
 #define STORES 8
-#define PROPAGATION 60
+#define PROPAGATION 1000
 
 /* ---- Clocks ---- */
 

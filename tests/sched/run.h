@@ -110,6 +110,8 @@ void run_catch_crashes(void);
 /* ---- The library under test (library.c) ---- */
 
 void library_find(void);
+/* A part of the library's globals that stays as it is from run to run: counters of coverage. */
+void library_keep(const void *from, const void *to);
 /* As it was when it was loaded, on a kernel with or without membarrier(2). */
 void library_reset(bool membarrier);
 size_t library_tls_size(void);

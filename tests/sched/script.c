@@ -31,6 +31,7 @@ static const struct {
     [DO_EXIT] = {"exit", false},
     [DO_HOLD] = {"hold", true},
     [DO_RETIRE] = {"retire", false},
+    [DO_OTHER_MAP] = {"other_map", false},
     [DO_BARRIER] = {"barrier", false},
     [DO_SYNCHRONIZE] = {"synchronize", false},
 };

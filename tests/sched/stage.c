@@ -132,14 +132,18 @@ static uint64_t from_bytes(const struct stage *stage, const void *data, size_t l
 
 /* ---- One call ---- */
 
-/* What an operation asks and what came back. */
-struct call {
-    enum verb verb;
-    unsigned key;
-    uint64_t value;    /* id that goes in; delta */
-    uint64_t expected; /* id */
-    uint64_t result;   /* id that came out */
-    enum soma_status status;
+static const enum verb_of_key key_verbs[DO_UPDATE_LEAVE + 1] = {
+    [DO_GET] = KEY_GET,
+    [DO_PUT] = KEY_PUT,
+    [DO_PUT_NEW] = KEY_PUT_NEW,
+    [DO_REPLACE] = KEY_REPLACE,
+    [DO_CAS] = KEY_CAS,
+    [DO_REMOVE] = KEY_REMOVE,
+    [DO_REMOVE_IF] = KEY_REMOVE_IF,
+    [DO_ADD] = KEY_ADD,
+    [DO_UPDATE] = KEY_UPDATE,
+    [DO_UPDATE_REMOVE] = KEY_UPDATE_REMOVE,
+    [DO_UPDATE_LEAVE] = KEY_UPDATE_LEAVE,
 };
 
 /* An update's callback sets the result itself: what it last saw is what the update acted upon. */
@@ -149,11 +153,11 @@ struct update_call {
     unsigned char bytes[VALUE_LONG];
 };
 
-static enum soma_status answer_of(enum verb verb)
+static enum soma_status answer_of(const struct call *call)
 {
-    if (verb == DO_UPDATE_REMOVE)
+    if (call->verb == KEY_UPDATE_REMOVE)
         return SOMA_REMOVED;
-    return verb == DO_UPDATE_LEAVE ? SOMA_EXISTS : SOMA_OK;
+    return call->verb == KEY_UPDATE_LEAVE ? SOMA_EXISTS : SOMA_OK;
 }
 
 static enum soma_status update_word(uint64_t key, bool present, uint64_t *value, void *ctx)
@@ -162,7 +166,7 @@ static enum soma_status update_word(uint64_t key, bool present, uint64_t *value,
     (void)key;
     update->call->result = present ? *value : 0;
     *value = ++update->call->value; /* another in each attempt; the last one counts */
-    return answer_of(update->call->verb);
+    return answer_of(update->call);
 }
 
 static enum soma_status update_bytes(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
@@ -172,44 +176,44 @@ static enum soma_status update_bytes(const void *key, size_t key_len, bool prese
     update->call->result = present ? from_bytes(update->stage, value->data, value->len) : 0;
     value->data = update->bytes;
     value->len = to_bytes(update->stage, ++update->call->value, update->bytes);
-    return answer_of(update->call->verb);
+    return answer_of(update->call);
 }
 
 static void call_words(struct stage *stage, struct call *call)
 {
     soma_u64 *map = stage->words;
     const uint64_t key = stage->keys[call->key];
-    const bool stores = call->verb == DO_PUT || call->verb == DO_PUT_NEW || call->verb == DO_REPLACE;
+    const bool stores = call->verb == KEY_PUT || call->verb == KEY_PUT_NEW || call->verb == KEY_REPLACE;
     const uint64_t word = stores ? to_word(stage, call->value) : call->value;
     uint64_t old = 0;
     struct update_call update = {.stage = stage, .call = call};
-    switch (call->verb) {
-    case DO_GET:
-        call->status = soma_u64_get(map, key, &old);
+    switch ((enum verb_of_key)call->verb) {
+    case KEY_GET:
+        call->status = (int8_t)soma_u64_get(map, key, &old);
         break;
-    case DO_PUT:
-        call->status = soma_u64_put(map, key, word, &old);
+    case KEY_PUT:
+        call->status = (int8_t)soma_u64_put(map, key, word, &old);
         break;
-    case DO_PUT_NEW:
-        call->status = soma_u64_put_new(map, key, word, &old);
+    case KEY_PUT_NEW:
+        call->status = (int8_t)soma_u64_put_new(map, key, word, &old);
         break;
-    case DO_REPLACE:
-        call->status = soma_u64_replace(map, key, word, &old);
+    case KEY_REPLACE:
+        call->status = (int8_t)soma_u64_replace(map, key, word, &old);
         break;
-    case DO_CAS:
-        call->status = soma_u64_cas(map, key, call->expected, word, &old);
+    case KEY_CAS:
+        call->status = (int8_t)soma_u64_cas(map, key, call->expected, word, &old);
         break;
-    case DO_REMOVE:
-        call->status = soma_u64_remove(map, key, &old);
+    case KEY_REMOVE:
+        call->status = (int8_t)soma_u64_remove(map, key, &old);
         break;
-    case DO_REMOVE_IF:
-        call->status = soma_u64_remove_if(map, key, call->expected, &old);
+    case KEY_REMOVE_IF:
+        call->status = (int8_t)soma_u64_remove_if(map, key, call->expected, &old);
         break;
-    case DO_ADD:
-        call->status = soma_u64_fetch_add(map, key, call->value, &old);
+    case KEY_ADD:
+        call->status = (int8_t)soma_u64_fetch_add(map, key, call->value, &old);
         break;
     default:
-        call->status = soma_u64_update(map, key, update_word, &update);
+        call->status = (int8_t)soma_u64_update(map, key, update_word, &update);
         return;
     }
     const bool refused = call->status < 0 || call->status == SOMA_EXISTS || call->status == SOMA_ABSENT;
@@ -232,35 +236,35 @@ static void call_bytes(struct stage *stage, struct call *call)
     struct soma_bytes old = {.data = NULL, .len = 0};
     struct update_call update = {.stage = stage, .call = call};
     size_t got = 0;
-    switch (call->verb) {
-    case DO_GET:
-        call->status = soma_map_get_copy(map, key, len, value, sizeof value, &got);
+    switch ((enum verb_of_key)call->verb) {
+    case KEY_GET:
+        call->status = (int8_t)soma_map_get_copy(map, key, len, value, sizeof value, &got);
         if (call->status == SOMA_OK)
             call->result = from_bytes(stage, value, got);
         return;
-    case DO_PUT:
-        call->status = soma_map_put(map, key, len, value, value_len, &old);
+    case KEY_PUT:
+        call->status = (int8_t)soma_map_put(map, key, len, value, value_len, &old);
         break;
-    case DO_PUT_NEW:
-        call->status = soma_map_put_new(map, key, len, value, value_len, &old);
+    case KEY_PUT_NEW:
+        call->status = (int8_t)soma_map_put_new(map, key, len, value, value_len, &old);
         break;
-    case DO_REPLACE:
-        call->status = soma_map_replace(map, key, len, value, value_len, &old);
+    case KEY_REPLACE:
+        call->status = (int8_t)soma_map_replace(map, key, len, value, value_len, &old);
         break;
-    case DO_CAS:
-        call->status = soma_map_cas(map, key, len, expected, expected_len, value, value_len, &old);
+    case KEY_CAS:
+        call->status = (int8_t)soma_map_cas(map, key, len, expected, expected_len, value, value_len, &old);
         break;
-    case DO_REMOVE:
-        call->status = soma_map_remove(map, key, len, &old);
+    case KEY_REMOVE:
+        call->status = (int8_t)soma_map_remove(map, key, len, &old);
         break;
-    case DO_REMOVE_IF:
-        call->status = soma_map_remove_if(map, key, len, expected, expected_len, &old);
+    case KEY_REMOVE_IF:
+        call->status = (int8_t)soma_map_remove_if(map, key, len, expected, expected_len, &old);
         break;
-    case DO_ADD:
-        call->status = soma_map_fetch_add(map, key, len, call->value, &call->result);
+    case KEY_ADD:
+        call->status = (int8_t)soma_map_fetch_add(map, key, len, call->value, &call->result);
         return;
     default:
-        call->status = soma_map_update(map, key, len, update_bytes, &update);
+        call->status = (int8_t)soma_map_update(map, key, len, update_bytes, &update);
         return;
     }
     if (old.data)
@@ -271,16 +275,16 @@ static void call_bytes(struct stage *stage, struct call *call)
 }
 
 /* Whether the caller must be in a section to look at what comes out. */
-static bool borrows(const struct stage *stage, enum verb verb)
+static bool borrows(const struct stage *stage, const struct call *call)
 {
     if (is_words(stage))
         return (stage->flags & POINTERS) != 0;
-    return verb != DO_GET && verb != DO_ADD;
+    return call->verb != KEY_GET && call->verb != KEY_ADD;
 }
 
 static void run_call(struct stage *stage, struct call *call)
 {
-    const bool section = borrows(stage, call->verb);
+    const bool section = borrows(stage, call);
     if (section)
         soma_read_enter();
     if (is_words(stage))
@@ -302,20 +306,21 @@ static void check_cap(const struct stage *stage)
 static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned key)
 {
     struct actor *actor = &stage->actors[thread];
-    struct call call = {.verb = verb, .key = key, .value = fresh_id(actor, thread), .expected = actor->last[key]};
-    trace_note("%s %c, value %" PRIx64 ", expected %" PRIx64, verb_name(verb), 'a' + (int)key, call.value,
-               call.expected);
+    const uint64_t value = fresh_id(actor, thread);
+    trace_note("%s %c, value %" PRIx64 ", expected %" PRIx64, verb_name(verb), 'a' + (int)key, value, actor->last[key]);
     run_call_entered();
-    const unsigned entry = oracle_call(stage->oracle, thread);
-    run_call(stage, &call);
+    struct call *call = oracle_call(stage->oracle, thread, key_verbs[verb], key);
+    call->value = value;
+    call->expected = actor->last[key];
+    run_call(stage, call);
     run_call_left();
-    trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key, soma_status_text(call.status),
-               call.result);
-    oracle_return(stage->oracle, entry, verb, key, call.value, call.expected, call.status, call.result);
-    if (call.status == SOMA_INSERTED || call.status == SOMA_REPLACED)
-        actor->last[key] = verb == DO_ADD ? call.result + call.value : call.value;
-    else if (call.result != 0 && call.result != RESULT_UNKNOWN)
-        actor->last[key] = call.result;
+    oracle_return(stage->oracle, call);
+    trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key,
+               soma_status_text((enum soma_status)call->status), call->result);
+    if (call->status == SOMA_INSERTED || call->status == SOMA_REPLACED)
+        actor->last[key] = verb == DO_ADD ? call->result + call->value : call->value;
+    else if (call->result != 0 && call->result != RESULT_UNKNOWN)
+        actor->last[key] = call->result;
     stage->calls++;
     check_cap(stage);
 }
@@ -328,10 +333,10 @@ static void get_many(struct stage *stage, unsigned thread)
     struct soma_bytes keys[KEYS];
     struct soma_bytes found_bytes[KEYS];
     bool found[KEYS];
-    unsigned entries[KEYS];
+    struct call *calls[KEYS];
     run_call_entered();
     for (unsigned k = 0; k < KEYS; k++) {
-        entries[k] = oracle_call(stage->oracle, thread);
+        calls[k] = oracle_call(stage->oracle, thread, KEY_GET, k);
         keys[k] = (struct soma_bytes){.data = &stage->keys[k], .len = sizeof stage->keys[k]};
     }
     soma_read_enter();
@@ -346,9 +351,11 @@ static void get_many(struct stage *stage, unsigned thread)
     }
     soma_read_exit();
     run_call_left();
-    for (unsigned k = 0; k < KEYS; k++)
-        oracle_return(stage->oracle, entries[k], DO_GET, k, 0, 0, found[k] ? SOMA_OK : SOMA_ABSENT,
-                      found[k] ? values[k] : 0);
+    for (unsigned k = 0; k < KEYS; k++) {
+        calls[k]->status = found[k] ? SOMA_OK : SOMA_ABSENT;
+        calls[k]->result = found[k] ? values[k] : 0;
+        oracle_return(stage->oracle, calls[k]);
+    }
     stage->calls += KEYS;
 }
 
@@ -363,7 +370,7 @@ static void put_many(struct stage *stage, unsigned thread, unsigned first)
     struct soma_bytes key_bytes[MANY];
     struct soma_bytes value_bytes[MANY];
     unsigned char bytes[MANY][VALUE_LONG];
-    unsigned entries[MANY];
+    struct call *calls[MANY];
     size_t done = 0;
     run_call_entered();
     for (unsigned i = 0; i < MANY; i++) {
@@ -371,29 +378,33 @@ static void put_many(struct stage *stage, unsigned thread, unsigned first)
         ids[i] = fresh_id(&stage->actors[thread], thread);
         key_bytes[i] = (struct soma_bytes){.data = &keys[i], .len = sizeof keys[i]};
         value_bytes[i] = (struct soma_bytes){.data = bytes[i], .len = to_bytes(stage, ids[i], bytes[i])};
-        entries[i] = oracle_call(stage->oracle, thread);
+        calls[i] = oracle_call(stage->oracle, thread, KEY_PUT_BLIND, (first + i) % KEYS);
+        calls[i]->value = ids[i];
     }
     if (is_words(stage))
         (void)soma_u64_put_many(stage->words, keys, ids, MANY, &done);
     else
         (void)soma_map_put_many(stage->bytes, key_bytes, value_bytes, MANY, &done);
     run_call_left();
-    for (unsigned i = 0; i < MANY; i++)
-        oracle_return(stage->oracle, entries[i], DO_PUT_MANY, (first + i) % KEYS, ids[i], 0,
-                      i < done ? SOMA_OK : SOMA_E_NOMEM, 0);
+    for (unsigned i = 0; i < MANY; i++) {
+        calls[i]->status = i < done ? SOMA_OK : SOMA_E_NOMEM;
+        oracle_return(stage->oracle, calls[i]);
+    }
     stage->calls += MANY;
 }
 
 static void clear(struct stage *stage, unsigned thread)
 {
-    unsigned entries[KEYS];
+    struct call *calls[KEYS];
     run_call_entered();
     for (unsigned k = 0; k < KEYS; k++)
-        entries[k] = oracle_call(stage->oracle, thread);
+        calls[k] = oracle_call(stage->oracle, thread, KEY_CLEAR, k);
     const enum soma_status status = is_words(stage) ? soma_u64_clear(stage->words) : soma_map_clear(stage->bytes);
     run_call_left();
-    for (unsigned k = 0; k < KEYS; k++)
-        oracle_return(stage->oracle, entries[k], DO_CLEAR, k, 0, 0, status, 0);
+    for (unsigned k = 0; k < KEYS; k++) {
+        calls[k]->status = (int8_t)status;
+        oracle_return(stage->oracle, calls[k]);
+    }
     stage->calls += KEYS;
 }
 
@@ -501,6 +512,20 @@ static void retired_check(const struct stage *stage)
     }
 }
 
+/* The map goes while what was removed from it waits for readers: its last page goes with the last of that. */
+static void other_map(void)
+{
+    const struct soma_u64_options options = {.seed = {3, 4}};
+    soma_u64 *map;
+    if (soma_u64_new(&options, &map) != SOMA_OK)
+        return;
+    for (uint64_t key = 0; key < 3; key++) {
+        (void)soma_u64_put(map, key, key, NULL);
+        (void)soma_u64_remove(map, key, NULL);
+    }
+    soma_u64_free(map);
+}
+
 static void perform(struct stage *stage, unsigned thread, struct op op)
 {
     struct actor *actor = &stage->actors[thread];
@@ -538,6 +563,9 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_RETIRE:
         retire(stage);
+        break;
+    case DO_OTHER_MAP:
+        other_map();
         break;
     case DO_BARRIER:
         if (actor->depth == 0)
