@@ -24,6 +24,8 @@ static struct {
     bool list;
     bool weak;
     bool canary;
+    bool first_kind; /* of each scenario */
+    bool second_kind;
     const char *replay; /* plan:seed */
     const char *mix;    /* operations of the user's own */
     const char *mix_options;
@@ -55,6 +57,8 @@ static const char usage_text[] =
     "  --pct3 N       with two changes (default 8000)\n"
     "  --bound1 N     at most N of those with at most one preemption, one after the other (default -1: all)\n"
     "  --bound2 N     the same with two (default 0)\n"
+    "  --first-kind   each scenario on one kind of map: words where it is for both\n"
+    "  --second-kind  only what --first-kind leaves out\n"
     "  --strong       every load answers the newest store\n"
     "  --seed N       the first seed (default 1)\n"
     "  --replay P:N   run seed N of plan P (random, pct2, pct3) again, shrunk and told step by step; name the "
@@ -89,7 +93,8 @@ static unsigned collect_cases(struct test_case *cases)
     unsigned n = 0;
     for (unsigned i = 0; i < scenario_count; i++) {
         for (unsigned kind = WORDS; kind <= BYTES; kind <<= 1) {
-            if ((scenarios[i].flags & kind) == 0)
+            const bool first = kind == WORDS || (scenarios[i].flags & WORDS) == 0;
+            if ((scenarios[i].flags & kind) == 0 || (first ? options.second_kind : options.first_kind))
                 continue;
             struct test_case *c = &cases[n++];
             c->scenario = &scenarios[i];
@@ -371,6 +376,10 @@ static bool option_flag(const char *name)
         options.list = true;
     else if (strcmp(name, "--strong") == 0)
         options.weak = false;
+    else if (strcmp(name, "--first-kind") == 0)
+        options.first_kind = true;
+    else if (strcmp(name, "--second-kind") == 0)
+        options.second_kind = true;
     else if (strcmp(name, "--canary") == 0)
         options.canary = true;
     else if (strcmp(name, "--help") == 0)
