@@ -19,6 +19,7 @@
 #define VALUE_LONG 16
 #define HOLDS 4
 #define RETIRED_MAX 32
+#define LETTERS_MAX 24
 
 /* Where the keys of letters stand: the top byte of their hashes. */
 static const uint8_t places[KEYS] = {0x0c, 0x2c, 0x4c, 0x6c, 0x8c, 0xac, 0xcc, 0xec};
@@ -53,6 +54,7 @@ struct stage {
     uint8_t retired[RETIRED_MAX]; /* how often each retired call has run */
     bool accepted[RETIRED_MAX];   /* soma_retire() has returned */
     unsigned retires;
+    uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -75,6 +77,41 @@ static struct core *core_of(const struct stage *stage)
 static uint64_t fresh_id(struct actor *actor, unsigned thread)
 {
     return (uint64_t)(thread + 1) << 24 | (uint64_t)++actor->values << 8;
+}
+
+/* ---- Happens-before ----
+ *
+ * Who sees a value sees what was written before the call that stored it. So each call writes a letter first, plainly,
+ * and who gets its value reads the letter: a race, if the value was not handed over in order. */
+
+static uint64_t *letter_of(const struct stage *stage, uint64_t id)
+{
+    const uint64_t thread = (id >> 24) - 1;
+    const uint64_t number = id >> 8 & 0xffff;
+    const bool is_id = id >> 24 > 0 && thread < THREADS_MAX && number > 0 && number < LETTERS_MAX;
+    return is_id ? &stage->letters[thread * LETTERS_MAX + number] : NULL;
+}
+
+static void letter_write(const struct stage *stage, uint64_t id)
+{
+    uint64_t *letter = letter_of(stage, id);
+    if (letter)
+        machine_write(letter, sizeof *letter);
+}
+
+/* Additions carry a mark, so that a sum is never taken for the id of another call. */
+#define ADDITION (UINT64_C(1) << 48)
+
+/* What came out is the id of a call, or the sum of one addition and of what this thread saw before. */
+static void letter_read(const struct stage *stage, uint64_t result, uint64_t last)
+{
+    const uint64_t *letter = NULL;
+    if (result < ADDITION)
+        letter = letter_of(stage, result);
+    else if (last != 0 && last < ADDITION && result - last >= ADDITION && result < 2 * ADDITION)
+        letter = letter_of(stage, result - last - ADDITION);
+    if (letter)
+        machine_read(letter, sizeof *letter);
 }
 
 static uint64_t *object_new(uint64_t id)
@@ -308,11 +345,14 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
     struct actor *actor = &stage->actors[thread];
     const uint64_t value = fresh_id(actor, thread);
     trace_note("%s %c, value %" PRIx64 ", expected %" PRIx64, verb_name(verb), 'a' + (int)key, value, actor->last[key]);
+    letter_write(stage, value);
     run_call_entered();
     struct call *call = oracle_call(stage->oracle, thread, key_verbs[verb], key);
-    call->value = value;
+    call->value = verb == DO_ADD ? value | ADDITION : value;
     call->expected = actor->last[key];
     run_call(stage, call);
+    if (call->result != RESULT_UNKNOWN)
+        letter_read(stage, call->result, actor->last[key]);
     run_call_left();
     oracle_return(stage->oracle, call);
     trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key,
@@ -376,6 +416,7 @@ static void put_many(struct stage *stage, unsigned thread, unsigned first)
     for (unsigned i = 0; i < MANY; i++) {
         keys[i] = stage->keys[(first + i) % KEYS];
         ids[i] = fresh_id(&stage->actors[thread], thread);
+        letter_write(stage, ids[i]);
         key_bytes[i] = (struct soma_bytes){.data = &keys[i], .len = sizeof keys[i]};
         value_bytes[i] = (struct soma_bytes){.data = bytes[i], .len = to_bytes(stage, ids[i], bytes[i])};
         calls[i] = oracle_call(stage->oracle, thread, KEY_PUT_BLIND, (first + i) % KEYS);
@@ -639,6 +680,7 @@ static void stage_set_up(void *arg)
     stage->retires = 0;
     stage->words = NULL;
     stage->bytes = NULL;
+    stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
     if (is_words(stage))
         open_words(stage);
     else
@@ -731,6 +773,7 @@ static void stage_check(void *arg)
     check_list(stage);
     if (run_calls_ordered() && !oracle_holds(stage->oracle, why, sizeof why))
         run_failed("%s", why);
+    machine_free(stage->letters);
     soma_u64_free(stage->words);
     soma_map_free(stage->bytes);
     soma_barrier_wait();
