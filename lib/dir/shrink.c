@@ -24,7 +24,7 @@
 
 /* Buckets per step of UNLINK; memory per step of RELEASE, which costs some tens of microseconds. */
 #define UNLINK_BLOCK SIZED(64, 2)
-#define RELEASE_BLOCK ((uint64_t)1 << 17)
+#define RELEASE_BLOCK ((uint64_t)1 << SIZED(17, 1))
 
 static uint64_t level_first(unsigned level)
 {

@@ -61,7 +61,7 @@ void soma__chunks_work(struct soma__reader *self);
 
 /* Chunks that one visit releases. One is closed a visit, so this catches up with what other visits had to leave, and
  * the visit stays short: some tens of microseconds. */
-#define WORK_CHUNKS 4
+#define WORK_CHUNKS SIZED(4, 1)
 
 /* Called once, when the library is loaded. */
 void soma__fork_install(void);

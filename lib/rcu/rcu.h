@@ -23,6 +23,7 @@
 
 #include "base/atom.h"
 #include "base/attr.h"
+#include "base/size.h"
 
 /* ---- Whom retired memory belongs to ---- */
 
@@ -44,7 +45,7 @@ uint64_t soma__owner_deferred(const struct soma__owner *owner);
 struct soma__chunk;
 
 /* Open chunks are found by owner; a thread that works on more maps than this in turn closes chunks early. */
-#define SOMA__OPEN_CHUNKS 4
+#define SOMA__OPEN_CHUNKS SIZED(4, 1)
 
 /* Whether a thread has to move retired memory on once it is outside. */
 enum soma__due {

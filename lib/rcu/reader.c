@@ -117,7 +117,9 @@ static struct soma__reader *join(void)
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    joined = reader_obtain();
+    atom_compiler_barrier(); /* the compiler believes that pthread_sigmask() cannot come back here */
+    if (!joined)             /* a handler may have joined before signals were held off */
+        joined = reader_obtain();
     if (joined) {
         /* order RCU-14 relaxed | a hint for people | pairs: GRACE-7 */
         atom_store_rlx(&joined->thread, (uint64_t)syscall(SYS_gettid)); /* RCU-14 */
@@ -134,9 +136,9 @@ static struct soma__reader *join(void)
  * that the poller knew. */
 static struct soma__section spare_enter(void)
 {
-    /* First the depth, so that a handler in between does not join. A thread that ends inside is to leave, as others are:
-     * that takes no memory but in a program with more keys than the system keeps room for in every thread. */
-    if (spare_depth++ == 0 && exit_key_made)
+    /* A thread that ends inside is to leave, as others are. That takes no memory but in a program with more keys than the
+     * system keeps room for in every thread. */
+    if (spare_depth == 1 && exit_key_made)
         (void)pthread_setspecific(exit_key, &soma__reader_spare);
     atom_add_acq(&spare_inside, 1);
     return (struct soma__section){.self = &soma__reader_spare, .after = 0};
@@ -176,8 +178,16 @@ static struct soma__section joined_open(struct soma__reader *self)
 struct soma__section soma__section_enter_slow(void)
 {
     struct soma__reader *self = spare_depth > 0 ? NULL : join();
-    if (!self)
-        return spare_enter();
+    if (!self) {
+        /* First the depth, so that a handler does not join from here on; one that has, since join() failed, did so for
+         * the thread, whose exit it has arranged for. */
+        spare_depth++;
+        atom_compiler_barrier();
+        if (spare_depth > 1 || !joined)
+            return spare_enter();
+        spare_depth--;
+        self = joined;
+    }
     return joined_open(self);
 }
 

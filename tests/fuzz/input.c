@@ -37,7 +37,7 @@ static unsigned flags_of(unsigned byte)
 /* Whether an operation makes sense with these options: values that are pointers cannot be counted with, nor compared. */
 static bool fits(unsigned flags, enum verb verb)
 {
-    if (verb >= VERBS)
+    if (verb >= VERBS || verb == DO_MEET) /* who does not come keeps the others waiting */
         return false;
     if (flags & POINTERS)
         return verb != DO_ADD && verb != DO_CAS && verb != DO_REMOVE_IF && verb != DO_PUT_MANY && verb != DO_UPDATE &&

@@ -327,6 +327,9 @@ static void read_cell(const void *address)
         return;
     check_life(cell, address, "read");
     check_write_before(cell, address, "read");
+    const struct location *loc = cell->atomic;
+    if (loc && !is_before(loc->last[(loc->stores - 1) % STORES].writer, loc->last[(loc->stores - 1) % STORES].at))
+        bad_access("read", address, "racing with an atomic store");
     if (cell->unwritten)
         bad_access("read", address, "which nobody has written");
     cell->read[machine.thread] = machine.known[machine.thread].of[machine.thread];
@@ -574,6 +577,12 @@ bool machine_commit(void *from, size_t size)
         range->committed = end;
     }
     return true;
+}
+
+bool machine_is_committed(const void *address)
+{
+    const struct range *range = range_of(address);
+    return (const char *)address < range->committed && !range->gone;
 }
 
 static void end_life(char *from, char *to, const char *what, enum life life)

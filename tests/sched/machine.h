@@ -75,6 +75,7 @@ size_t machine_ranges(void);
 /* Reservations of addresses, as mmap(), mprotect(), madvise() and munmap(). */
 void *machine_reserve(size_t size);
 bool machine_commit(void *from, size_t size);
+bool machine_is_committed(const void *address);
 void machine_forget(void *from, size_t size);
 void machine_unreserve(void *from, size_t size);
 

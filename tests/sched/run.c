@@ -59,6 +59,7 @@ static struct {
     unsigned used_signals;
     jmp_buf failed;
     bool in_signal;
+    unsigned signalled; /* which thread is */
 } run;
 
 unsigned run_thread(void)
@@ -167,7 +168,8 @@ static unsigned choose(bool must)
             pct_lower();
         if (must && !run.fibers[run.thread].done && run.thread != 0)
             run.fibers[run.thread].priority = 0;
-        return highest_priority(threads, n);
+        target = highest_priority(threads, n);
+        return must && run.fibers[target].priority == 0 ? by_default() : target; /* all wait: in turn */
     case STRATEGY_BOUND:
     case STRATEGY_REPLAY:
         target = given_target();
@@ -280,8 +282,14 @@ static void signal_now(void)
     plan_signal();
     plan_next();
     run.in_signal = true;
+    run.signalled = thread;
     run.program->signal(thread, run.program->arg);
     run.in_signal = false;
+}
+
+bool run_in_handler(void)
+{
+    return run.in_signal && run.signalled == run.thread;
 }
 
 void run_moment(void)

@@ -86,6 +86,8 @@ bool strategy_advance(struct strategy *strategy, unsigned threads, uint32_t step
 void run_point(void);
 /* A signal may come before a plain access, too. */
 void run_moment(void);
+/* Whether the thread that executes is in the handler. */
+bool run_in_handler(void);
 /* Another thread has to go on, if there is one. */
 void run_yield(void);
 bool run_should_fail(void);

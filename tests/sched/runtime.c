@@ -253,6 +253,8 @@ void *__wrap_malloc(size_t size)
 void __wrap_free(void *memory)
 {
     run_point();
+    if (run_in_handler())
+        run_failed("memory is freed in a handler");
     if (trace_on && memory)
         trace_access(CALLER, "free", memory, 0, "");
     machine_free(memory);

@@ -49,6 +49,7 @@ enum verb {
     DO_BARRIER,
     DO_SYNCHRONIZE,
     DO_OTHER_MAP, /* a map of its own, whose last entries outlive it */
+    DO_MEET,      /* wait until all threads are here */
     VERBS
 };
 

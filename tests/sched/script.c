@@ -34,6 +34,7 @@ static const struct {
     [DO_OTHER_MAP] = {"other_map", false},
     [DO_BARRIER] = {"barrier", false},
     [DO_SYNCHRONIZE] = {"synchronize", false},
+    [DO_MEET] = {"meet", false},
 };
 
 const char *verb_name(enum verb verb)

@@ -20,9 +20,20 @@
 #define HOLDS 4
 #define RETIRED_MAX 32
 #define LETTERS_MAX 24
+/* More than any scenario grows to. */
+#define BUCKETS_SEEN 128
 
 /* Where the keys of letters stand: the top byte of their hashes. */
 static const uint8_t places[KEYS] = {0x0c, 0x2c, 0x4c, 0x6c, 0x8c, 0xac, 0xcc, 0xec};
+/* In word maps, whose hashes can be chosen: on the edges of their buckets, and the least and the greatest of all. */
+static const uint64_t hashes[KEYS] = {0,
+                                      UINT64_C(0x20) << 56,
+                                      UINT64_C(0x5f) << 56,
+                                      UINT64_C(0x60) << 56,
+                                      UINT64_C(0x80) << 56,
+                                      (UINT64_C(0xc0) << 56) - 1,
+                                      UINT64_C(0xc0) << 56,
+                                      UINT64_MAX};
 
 struct hold {
     const unsigned char *data;
@@ -52,9 +63,11 @@ struct stage {
     uint64_t keys[KEYS];
     bool keys_known;
     uint8_t retired[RETIRED_MAX]; /* how often each retired call has run */
+    uint64_t *note[RETIRED_MAX];  /* what each retired call writes to, and who waits for it reads */
     bool accepted[RETIRED_MAX];   /* soma_retire() has returned */
     unsigned retires;
     uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
+    unsigned met;      /* threads that have come to a meeting */
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -515,17 +528,29 @@ static void leave(struct stage *stage, unsigned thread)
     soma_read_exit();
 }
 
+static struct stage *retiring; /* the stage of this run */
+
+static void retire(struct stage *stage);
+
+/* One in three retires another. */
 static void retired(void *arg)
 {
-    ++*(uint8_t *)arg;
+    uint8_t *counter = arg;
+    const unsigned number = (unsigned)(counter - retiring->retired);
+    if (number % 3 == 1)
+        retire(retiring);
+    machine_write(retiring->note[number], sizeof(uint64_t));
+    ++*counter;
 }
 
 static void retire(struct stage *stage)
 {
+    retiring = stage;
     if (stage->retires == RETIRED_MAX)
         return;
     const unsigned number = stage->retires++;
     stage->retired[number] = 0;
+    stage->note[number] = object_new(number);
     stage->accepted[number] = false;
     if (soma_retire(retired, &stage->retired[number]) != SOMA_OK)
         stage->retired[number] = 1; /* refused, so never to be called */
@@ -542,6 +567,8 @@ static void barrier(const struct stage *stage)
     for (unsigned i = 0; i < retires; i++) {
         if (before[i] && stage->retired[i] == 0)
             run_failed("the barrier returned before a retired call had run");
+        if (before[i])
+            machine_read(stage->note[i], sizeof(uint64_t));
     }
 }
 
@@ -550,6 +577,7 @@ static void retired_check(const struct stage *stage)
     for (unsigned i = 0; i < stage->retires; i++) {
         if (stage->retired[i] != 1)
             run_failed("a retired call ran %u times", stage->retired[i]);
+        machine_free(stage->note[i]);
     }
 }
 
@@ -565,6 +593,14 @@ static void other_map(void)
         (void)soma_u64_remove(map, key, NULL);
     }
     soma_u64_free(map);
+}
+
+/* Until all threads have come here: until then none of them ends. */
+static void meet(struct stage *stage)
+{
+    stage->met++;
+    while (stage->met < stage->threads)
+        run_yield();
 }
 
 static void perform(struct stage *stage, unsigned thread, struct op op)
@@ -616,6 +652,9 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         if (actor->depth == 0)
             soma_synchronize_wait();
         break;
+    case DO_MEET:
+        meet(stage);
+        break;
     default:
         keyed(stage, thread, (enum verb)op.verb, op.key);
     }
@@ -647,7 +686,7 @@ static void open_words(struct stage *stage)
     if (stage->keys_known)
         return;
     for (unsigned k = 0; k < KEYS; k++)
-        stage->keys[k] = soma__mix_inverse(soma__u64_mix(stage->words), (uint64_t)places[k] << 56);
+        stage->keys[k] = soma__mix_inverse(soma__u64_mix(stage->words), hashes[k]);
     stage->keys_known = true;
 }
 
@@ -678,6 +717,7 @@ static void stage_set_up(void *arg)
     oracle_begin(stage->oracle);
     memset(stage->actors, 0, sizeof stage->actors);
     stage->retires = 0;
+    stage->met = 0;
     stage->words = NULL;
     stage->bytes = NULL;
     stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
@@ -737,6 +777,8 @@ static void check_list(const struct stage *stage)
             run_failed("O1: the list is out of order");
         hash = at;
         edge = next->word;
+        if ((edge & EDGE_FROZEN) && (stage->flags & (FAULTS | SMALL_CAP)) == 0)
+            run_failed("what was removed is still linked");
     }
 }
 
@@ -765,12 +807,47 @@ static unsigned records(void)
     return n;
 }
 
+/* A level that can go does, and leaves nothing behind. */
+static void check_shrinks(struct stage *stage)
+{
+    const struct soma__dir *dir = &core_of(stage)->dir;
+    const uint64_t present =
+        is_words(stage) ? soma_u64_count_approx(stage->words) : soma_map_count_approx(stage->bytes);
+    shrink(stage);
+    const uint64_t state = dir->state.word;
+    const unsigned m = dir_m(state);
+    if (dir_phase(state) != DIR_STEADY)
+        run_failed("a level stays in phase %d", dir_phase(state));
+    if (m > DIR_FIRST_LOG2 && present <= (UINT64_C(1) << (m - 1)) / 4 * 4)
+        run_failed("%" PRIu64 " entries keep 2^%u buckets", present, m);
+    for (uint64_t i = UINT64_C(1) << m; i < BUCKETS_SEEN; i++) {
+        if (machine_is_committed(soma__dir_bucket_at(dir, i)) && soma__dir_bucket_at(dir, i)->word != 0)
+            run_failed("bucket %" PRIu64 " of 2^%u is not empty", i, m);
+    }
+}
+
+/* Records are free when their threads have ended; thread 0 has one. */
+static void check_records(void)
+{
+    unsigned n = 0;
+    for (const struct soma__reader *r = soma__readers(); r; r = r->next)
+        n += r->in_use.word != 0;
+    if (n > 1)
+        run_failed("%u records are nobody's and not free", n - 1);
+}
+
 static void stage_check(void *arg)
 {
     struct stage *stage = arg;
     char why[300];
     check_end(stage);
     check_list(stage);
+    check_records();
+    check_shrinks(stage);
+    check_list(stage);
+    soma_barrier_wait();
+    if (core_of(stage)->owner.deferred.word != 0)
+        run_failed("%" PRIu64 " bytes are deferred after a barrier", core_of(stage)->owner.deferred.word);
     if (run_calls_ordered() && !oracle_holds(stage->oracle, why, sizeof why))
         run_failed("%s", why);
     machine_free(stage->letters);
