@@ -112,17 +112,12 @@ static void letter_write(const struct stage *stage, uint64_t id)
         machine_write(letter, sizeof *letter);
 }
 
-/* Additions carry a mark, so that a sum is never taken for the id of another call. */
+/* Additions carry a mark, so that a sum, of which nobody knows whose it is, is never taken for the id of a call. */
 #define ADDITION (UINT64_C(1) << 48)
 
-/* What came out is the id of a call, or the sum of one addition and of what this thread saw before. */
-static void letter_read(const struct stage *stage, uint64_t result, uint64_t last)
+static void letter_read(const struct stage *stage, uint64_t result)
 {
-    const uint64_t *letter = NULL;
-    if (result < ADDITION)
-        letter = letter_of(stage, result);
-    else if (last != 0 && last < ADDITION && result - last >= ADDITION && result < 2 * ADDITION)
-        letter = letter_of(stage, result - last - ADDITION);
+    const uint64_t *letter = result < ADDITION ? letter_of(stage, result) : NULL;
     if (letter)
         machine_read(letter, sizeof *letter);
 }
@@ -365,7 +360,7 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
     call->expected = actor->last[key];
     run_call(stage, call);
     if (call->result != RESULT_UNKNOWN)
-        letter_read(stage, call->result, actor->last[key]);
+        letter_read(stage, call->result);
     run_call_left();
     oracle_return(stage->oracle, call);
     trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key,
