@@ -11,11 +11,13 @@
 static void write_counts(void)
 {
     const char *name = getenv("SOMA_COUNTS");
+    if (!name)
+        return;
     const uint64_t size = counters_size();
     char *buffer = malloc(size);
-    FILE *file = name ? fopen(name, "wb") : NULL;
+    FILE *file = fopen(name, "wb");
     if (!buffer || !file || counters_write(buffer) != 0 || fwrite(buffer, 1, size, file) != size || fclose(file) != 0) {
-        fprintf(stderr, "sched-counted: cannot write the counts to the file that SOMA_COUNTS names\n");
+        fprintf(stderr, "sched-counted: cannot write the counts to %s\n", name);
         _Exit(2);
     }
     free(buffer);

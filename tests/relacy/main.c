@@ -32,7 +32,7 @@ static const struct model_seed canaries[] = {
     {"canary-cookie", "soma__grace_cookie", ORDER_ACQREL, ORDER_ACQ, false},      /* GRACE-5 */
     {"canary-enter", "soma__grace_cookie", ORDER_ACQREL, ORDER_REL, false},       /* GRACE-5, own barriers */
     {"canary-sample", "reader_word", ORDER_ACQ, ORDER_RLX, false},                /* RCU-8 */
-    {"canary-inbox", "inbox_put", ORDER_REL, ORDER_RLX, false},                /* RETIRE-3 */
+    {"canary-inbox", "inbox_put", ORDER_REL, ORDER_RLX, false},                   /* RETIRE-3 */
 };
 #define CANARIES (sizeof canaries / sizeof canaries[0])
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* oracle.h - whether the calls of one run have answered as calls one after the other would (tests/histories). */
+/* oracle.h - whether the calls of one run have answered as calls one after the other would (linear.h). */
 #ifndef SOMA_TESTS_SCHED_ORACLE_H
 #define SOMA_TESTS_SCHED_ORACLE_H
 

@@ -8,7 +8,7 @@
  *     with 4            0: a b    2: c d        1: e f    3: g h
  *     with 8            a | b | c | d | ...     (each its own)
  *
- * A scenario passes if every run of it does: the map answers as some sequence of the calls would (histories/), nothing
+ * A scenario passes if every run of it does: the map answers as some sequence of the calls would (oracle.h), nothing
  * races, nothing freed is touched, nothing leaks, no invariant breaks, and it ends.
  */
 #ifndef SOMA_TESTS_SCHED_SCENARIO_H

@@ -241,16 +241,3 @@ int64_t linear_check(struct linear *linear, const struct call *calls, const stru
     }
     return LINEAR_HOLDS;
 }
-
-size_t linear_states(const struct linear *linear, uint64_t *states, size_t most)
-{
-    size_t n = 0;
-    for (unsigned i = 0; i < linear->count && n < most; i++) {
-        size_t j = 0;
-        while (j < n && states[j] != linear->configurations[i].state)
-            j++;
-        if (j == n)
-            states[n++] = linear->configurations[i].state;
-    }
-    return n;
-}

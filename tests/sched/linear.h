@@ -9,8 +9,8 @@
  * Cost     Linear in the length of the history; in the worst case exponential in the calls that overlap at a time
  *          (64 at most).
  */
-#ifndef SOMA_TESTS_HISTORIES_LINEAR_H
-#define SOMA_TESTS_HISTORIES_LINEAR_H
+#ifndef SOMA_TESTS_SCHED_LINEAR_H
+#define SOMA_TESTS_SCHED_LINEAR_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -37,8 +37,5 @@ struct event {
  * the index of the first call that no order explains. */
 int64_t linear_check(struct linear *linear, const struct call *calls, const struct event *events, size_t count,
                      uint64_t state);
-
-/* The states that the key may be in after a history that holds; how many. */
-size_t linear_states(const struct linear *linear, uint64_t *states, size_t most);
 
 #endif

@@ -4,8 +4,8 @@
  * Values are ids, unique but for additions' sums; 0 stands for "absent", so no id is 0. A call for many keys is as many
  * calls within one interval.
  */
-#ifndef SOMA_TESTS_HISTORIES_CALL_H
-#define SOMA_TESTS_HISTORIES_CALL_H
+#ifndef SOMA_TESTS_SCHED_CALL_H
+#define SOMA_TESTS_SCHED_CALL_H
 
 #include <stdbool.h>
 #include <stdint.h>
