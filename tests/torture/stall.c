@@ -22,6 +22,7 @@ static uint64_t cap_kib = 4096;
 
 #define KEYS 256 /* of each writer */
 #define WRITER_IDS (UINT64_C(1) << 48)
+#define NO_ID UINT64_MAX
 #define VALUE_MOST 96
 #define SLACK_KIB (8 * 1024)
 #define IN_USE_SLACK_KIB 1024
@@ -181,16 +182,18 @@ static enum soma_status take(uint64_t key, uint64_t *old_bytes)
     return status;
 }
 
-static bool holds(uint64_t key, uint64_t id)
+/* The key's value, or NO_ID. */
+static uint64_t looked_up(uint64_t key)
 {
     unsigned char value[VALUE_MOST];
-    uint64_t found = ~id;
-    if (!world.setup->bytes)
-        return soma_u64_get(world.words, key, &found) == SOMA_OK && found == id;
-    if (soma_map_get_copy(world.map, &key, sizeof key, value, sizeof value, NULL) != SOMA_OK)
-        return false;
-    memcpy(&found, value, sizeof found);
-    return found == id;
+    uint64_t found = NO_ID;
+    if (!world.setup->bytes) {
+        (void)soma_u64_get(world.words, key, &found);
+        return found;
+    }
+    if (soma_map_get_copy(world.map, &key, sizeof key, value, sizeof value, NULL) == SOMA_OK)
+        memcpy(&found, value, sizeof found);
+    return found;
 }
 
 static void note_left(struct writer *self, uint64_t bytes)
@@ -204,7 +207,7 @@ static void note_refused(struct writer *self, uint64_t key, uint64_t slot)
 {
     atomic_fetch_add_explicit(&self->refused, 1, memory_order_relaxed);
     EXPECT(!world.setup->waits);
-    EXPECT(holds(key, self->last[slot]));
+    EXPECT_EQ(looked_up(key), self->there[slot] ? self->last[slot] : NO_ID);
 }
 
 static void put_next(struct writer *self, uint64_t key, uint64_t slot, uint64_t first_id)
