@@ -560,9 +560,9 @@ static void barrier(const struct stage *stage)
     memcpy(before, stage->accepted, sizeof before);
     soma_barrier_wait();
     for (unsigned i = 0; i < retires; i++) {
-        if (before[i] && stage->retired[i] == 0)
+        if (before[i] && stage->retired[i] == 0 && (stage->flags & FAULTS) == 0) /* without a record it cannot wait */
             run_failed("the barrier returned before a retired call had run");
-        if (before[i])
+        if (before[i] && stage->retired[i] != 0)
             machine_read(stage->note[i], sizeof(uint64_t));
     }
 }
@@ -840,7 +840,11 @@ static void stage_check(void *arg)
     check_records();
     check_shrinks(stage);
     check_list(stage);
-    soma_barrier_wait();
+    unsigned retires;
+    do { /* what a retired call retires is no part of the barrier that runs it */
+        retires = stage->retires;
+        soma_barrier_wait();
+    } while (stage->retires != retires);
     if (core_of(stage)->owner.deferred.word != 0)
         run_failed("%" PRIu64 " bytes are deferred after a barrier", core_of(stage)->owner.deferred.word);
     if (run_calls_ordered() && !oracle_holds(stage->oracle, why, sizeof why))
