@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* model.h - the library under Relacy: what model.cpp gives to the library, to the scenarios and to main.c. */
+/* model.h - the library under Relacy: what the model gives to the library, to the scenarios and to main.c. */
 #ifndef SOMA_TESTS_MODEL_H
 #define SOMA_TESTS_MODEL_H
 
