@@ -35,35 +35,36 @@
 
 /* ---- The reservation ---- */
 
-static uint64_t range_bytes(unsigned most_log2)
+static uint64_t range_bytes(unsigned cell_log2, unsigned most_log2)
 {
-    return DIR_PAGE + (sizeof(struct atom) << most_log2);
+    return DIR_PAGE + ((uint64_t)1 << (cell_log2 + most_log2));
 }
 
-struct soma__dir *soma__dir_new(void)
+struct soma__dir *soma__dir_new(unsigned cell_log2)
 {
-    for (unsigned most = bits_log2_ceil(soma__mem_physical() / ENTRY_BYTES); most >= LEAST_LOG2; most--) {
-        struct soma__dir *dir = soma__range_reserve(range_bytes(most));
+    const uint64_t least = (uint64_t)1 << cell_log2 > ENTRY_BYTES ? (uint64_t)1 << cell_log2 : ENTRY_BYTES;
+    for (unsigned most = bits_log2_ceil(soma__mem_physical() / least); most >= LEAST_LOG2; most--) {
+        struct soma__dir *dir = soma__range_reserve(range_bytes(cell_log2, most));
         if (!dir)
             continue;
         if (!soma__range_commit((char *)dir, (char *)dir + DIR_PAGE)) {
-            soma__range_free(dir, range_bytes(most));
+            soma__range_free(dir, range_bytes(cell_log2, most));
             return NULL;
         }
         dir->most_log2 = most;
-        dir->range_bytes = range_bytes(most);
+        dir->range_bytes = range_bytes(cell_log2, most);
         return dir;
     }
     return NULL;
 }
 
-void soma__dir_init(struct soma__dir *dir, struct soma__list list)
+void soma__dir_init(struct soma__dir *dir, const struct soma__shape *shape)
 {
-    dir->list = list;
+    dir->shape = *shape;
     soma__edge_init(soma__dir_bucket_at(dir, 0), EDGE_END);
     /* order DIR-3 relaxed | not yet shared: the map is handed out by other means | pairs: DIR-3 */
-    atom_store_rlx(&dir->cursor, 1);                                          /* DIR-3 */
-    atom_store_rlx(&dir->state, dir_state(DIR_FIRST_LOG2, 0, DIR_STEADY, 0)); /* DIR-3 */
+    atom_store_rlx(&dir->cursor, 1);                                                            /* DIR-3 */
+    atom_store_rlx(&dir->state, dir_state(dir_first_log2(shape->cell_log2), 0, DIR_STEADY, 0)); /* DIR-3 */
 }
 
 void soma__dir_free_buckets(struct soma__dir *dir)
@@ -86,7 +87,8 @@ static enum soma_status find_bucket(const struct soma__dir *dir, struct soma__re
 {
     const uint64_t position = soma__bucket_position(soma__dir_bucket_index(dir, bucket));
     place->prev = start;
-    const enum soma_status status = soma__dir_walk(dir, self, position, NULL, soma__before_hash, place);
+    const enum soma_status status =
+        soma__dir_walk(dir, dir->shape.cell_log2, self, position, NULL, soma__before_hash, place);
     return status == SOMA_OK && place->prev == bucket ? SOMA_EXISTS : status;
 }
 
@@ -166,9 +168,9 @@ static bool grow_to(struct soma__dir *dir, unsigned m)
 /* order DIR-4 relaxed | hint, rechecked by: who shrinks compares with the count anyway | pairs: DIR-4 */
 enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n)
 {
-    if (n > (uint64_t)1 << dir->most_log2)
-        return SOMA_E_NOMEM;
-    const unsigned m = bits_log2_ceil(n);
+    unsigned m = 0;
+    while (m <= dir->most_log2 && dir_entries(dir, m) < n)
+        m++;
     if (!grow_to(dir, m))
         return SOMA_E_NOMEM;
     uint64_t floor = atom_load_rlx(&dir->floor_log2);               /* DIR-4 */
@@ -234,6 +236,8 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
     for (uint64_t i = first; i < last; i++) {
         if (!soma__edge_starts(soma__edge_read(soma__dir_bucket_at(dir, i))))
             soma__dir_bucket_set_up(dir, self, soma__bucket_form(i));
+        if (dir->shape.fill)
+            dir->shape.fill(dir, self, i);
     }
 }
 
@@ -244,13 +248,13 @@ void soma__dir_help(struct soma__dir *dir, struct soma__reader *self)
     set_up_block(dir, self);
 }
 
-/* An eighth of an entry a bucket: after halving, a quarter, so the count must quadruple before it grows again. */
+/* An eighth of the load: after halving, a quarter, so the count must quadruple before it grows again. */
 #define SHRINK_QUARTERS 1
 
 void soma__dir_fit(struct soma__dir *dir, uint64_t count)
 {
     const unsigned m = dir_m(soma__dir_state(dir));
-    if (count > (uint64_t)1 << m)
+    if (count > dir_entries(dir, m))
         grow_to(dir, m + 1);
     else
         soma__dir_shrink_start(dir, count, SHRINK_QUARTERS);

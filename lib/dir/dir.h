@@ -23,14 +23,27 @@
 #include "rcu/rcu.h"
 
 #define DIR_PAGE ((size_t)4096)
-#define DIR_FIRST_LOG2 SIZED(8, 1) /* the buckets that share the first page with the header, log2 */
-#define DIR_HEADER (DIR_PAGE - (sizeof(struct atom) << DIR_FIRST_LOG2)) /* bytes before the buckets */
+#define DIR_HEADER_LEAST ((size_t)2048) /* bytes before the buckets, at least */
+
+struct soma__dir;
+
+/* What a kind of map has chosen. */
+struct soma__shape {
+    struct soma__list list;
+    unsigned cell_log2; /* bytes from a bucket to the next, log2; the sentinel is the first 8 of them */
+    unsigned load;      /* entries a bucket at which the table grows, in quarters */
+
+    /* If entries live in the buckets' cells, else NULL: moves entries of a new bucket into its cell, as far as is
+     * convenient; moves all out of the cell of a bucket that goes (false: no memory, or no room to retire). */
+    void (*fill)(struct soma__dir *dir, struct soma__reader *self, uint64_t index);
+    bool (*empty)(struct soma__dir *dir, struct soma__reader *self, uint64_t index);
+};
 
 struct soma__dir {
-    struct atom state;      /* see dir_m() and shrink.c */
-    struct soma__list list; /* constant */
-    uint64_t range_bytes;   /* constant: of the reservation, header and all */
-    uint64_t most_log2;     /* constant: the reservation has room for 2^most_log2 buckets */
+    struct atom state;        /* see dir_m() and shrink.c */
+    struct soma__shape shape; /* constant */
+    uint64_t range_bytes;     /* constant: of the reservation, header and all */
+    uint64_t most_log2;       /* constant: the reservation has room for 2^most_log2 buckets */
 
     struct atom cursor ALIGNED(APART); /* buckets below it are set up, or somebody is at it */
     struct atom floor_log2;            /* do not shrink below */
@@ -87,42 +100,66 @@ ALWAYS_INLINE bool soma__dir_state_swap(struct soma__dir *dir, uint64_t from, ui
     return atom_cas_rel(&dir->state, &from, to);
 }
 
-/* ---- Buckets ---- */
+/* ---- Buckets ----
+ *
+ * What is asked in every call takes the size of a cell, which is known where the kind of map is. */
+
+/* The buckets that share the first page with the header, log2. */
+ALWAYS_INLINE unsigned dir_first_log2(unsigned cell_log2)
+{
+    const unsigned room_log2 = bits_log2_ceil(DIR_PAGE - DIR_HEADER_LEAST);
+    return SIZED(room_log2 - cell_log2, room_log2 - cell_log2 < 1 ? 0 : 1);
+}
+
+ALWAYS_INLINE size_t dir_header_bytes(unsigned cell_log2)
+{
+    return DIR_PAGE - ((size_t)1 << (cell_log2 + dir_first_log2(cell_log2)));
+}
+
+ALWAYS_INLINE struct atom *soma__dir_cell_at(const struct soma__dir *dir, unsigned cell_log2, uint64_t index)
+{
+    return (struct atom *)((uintptr_t)dir + dir_header_bytes(cell_log2) + (index << cell_log2));
+}
+
+ALWAYS_INLINE uint64_t soma__dir_cell_index(const struct soma__dir *dir, unsigned cell_log2, const struct atom *bucket)
+{
+    return ((uintptr_t)bucket - (uintptr_t)dir - dir_header_bytes(cell_log2)) >> cell_log2;
+}
 
 ALWAYS_INLINE struct atom *soma__dir_bucket_at(const struct soma__dir *dir, uint64_t index)
 {
-    return (struct atom *)((uintptr_t)dir + DIR_HEADER) + index;
+    return soma__dir_cell_at(dir, dir->shape.cell_log2, index);
 }
 
 ALWAYS_INLINE uint64_t soma__dir_bucket_index(const struct soma__dir *dir, const struct atom *bucket)
 {
-    return (uint64_t)(bucket - soma__dir_bucket_at(dir, 0));
+    return soma__dir_cell_index(dir, dir->shape.cell_log2, bucket);
 }
 
 /* Whether the end of a bucket is reached: `edge` leads to the end of the list, or to a sentinel after this hash. */
-ALWAYS_INLINE bool soma__dir_edge_ends(const struct soma__dir *dir, uint64_t edge, uint64_t hash)
+ALWAYS_INLINE bool soma__dir_edge_ends(const struct soma__dir *dir, unsigned cell_log2, uint64_t edge, uint64_t hash)
 {
     const struct atom *bucket = soma__edge_bucket(edge);
-    return !bucket || soma__bucket_position(soma__dir_bucket_index(dir, bucket)) > hash;
+    return !bucket || soma__bucket_position(soma__dir_cell_index(dir, cell_log2, bucket)) > hash;
 }
 
 /* For readers: the first edge to follow on the way to a hash. Never writes: a bucket that is not set up, or on its way
  * out, is passed over for the one that it was split from. */
-ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, uint64_t hash)
+ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
 {
     uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
     for (;;) {
-        const uint64_t word = soma__edge_read(soma__dir_bucket_at(dir, soma__bucket_index(q)));
+        const uint64_t word = soma__edge_read(soma__dir_cell_at(dir, cell_log2, soma__bucket_index(q)));
         if (LIKELY(soma__edge_starts(word)))
             return word;
         q = soma__bucket_parent(q);
     }
 }
 
-/* The bucket word of a hash, to be fetched ahead of need. */
-ALWAYS_INLINE const struct atom *soma__dir_bucket_hint(const struct soma__dir *dir, uint64_t hash)
+/* The bucket of a hash, set up or not. */
+ALWAYS_INLINE const struct atom *soma__dir_bucket_hint(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
 {
-    return soma__dir_bucket_at(dir, soma__bucket_index(soma__bucket_of(hash, dir_m(soma__dir_state(dir)))));
+    return soma__dir_cell_at(dir, cell_log2, soma__bucket_index(soma__bucket_of(hash, dir_m(soma__dir_state(dir)))));
 }
 
 /* For writers: sets up the bucket of the leading-one form q, and those it was split from, as far as it can; the last
@@ -130,10 +167,11 @@ ALWAYS_INLINE const struct atom *soma__dir_bucket_hint(const struct soma__dir *d
 struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader *self, uint64_t q);
 
 /* For writers: where a walk to a hash starts. */
-ALWAYS_INLINE struct atom *soma__dir_bucket(struct soma__dir *dir, struct soma__reader *self, uint64_t hash)
+ALWAYS_INLINE struct atom *soma__dir_bucket(struct soma__dir *dir, unsigned cell_log2, struct soma__reader *self,
+                                            uint64_t hash)
 {
     const uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
-    struct atom *bucket = soma__dir_bucket_at(dir, soma__bucket_index(q));
+    struct atom *bucket = soma__dir_cell_at(dir, cell_log2, soma__bucket_index(q));
     if (LIKELY(soma__edge_starts(soma__edge_read(bucket))))
         return bucket;
     return soma__dir_bucket_set_up(dir, self, q);
@@ -147,30 +185,34 @@ typedef bool (*soma__before_fn)(const struct soma__node *node, uint64_t hash, co
 ALWAYS_INLINE bool soma__before_hash(const struct soma__node *node, uint64_t hash, const void *key)
 {
     (void)key;
-    return node->hash < hash;
+    return soma__hash_read(node) < hash;
 }
 
 /* Walks on from place->prev, which must be a bucket's word, to the first thing that is not before the key, taking out
  * every frozen entry and sentinel on the way (Michael 2002, find). SOMA_OK: *place is there. SOMA_CHANGED: something on
  * the way was frozen, start again. Errors: a frozen entry could not be taken out; nothing changed. */
-ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, struct soma__reader *self, uint64_t hash,
-                                              const void *key, soma__before_fn before, struct soma__place *place)
+ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsigned cell_log2,
+                                              struct soma__reader *self, uint64_t hash, const void *key,
+                                              soma__before_fn before, struct soma__place *place)
 {
     place->word = soma__edge_read(place->prev);
     for (;;) {
         if (UNLIKELY(place->word & EDGE_FROZEN))
             return SOMA_CHANGED;
         if (place->word & EDGE_BUCKET) {
-            if (LIKELY(soma__dir_edge_ends(dir, place->word, hash)))
+            if (LIKELY(soma__dir_edge_ends(dir, cell_log2, place->word, hash)))
                 return SOMA_OK;
             if (!soma__order_step_bucket(place))
                 return SOMA_CHANGED;
             continue;
         }
         struct soma__node *node = soma__edge_node(place->word);
-        const uint64_t edge = soma__edge_read(&node->edge);
-        if (UNLIKELY(edge & EDGE_FROZEN)) {
-            const enum soma_status status = soma__order_unlink(&dir->list, self, place->prev, &place->word, edge);
+        uint64_t edge = soma__edge_read(&node->edge);
+        if (UNLIKELY(edge & (EDGE_FROZEN | EDGE_TENTATIVE))) {
+            soma__order_settle(node, &edge);
+            if ((edge & EDGE_FROZEN) == 0)
+                continue;
+            const enum soma_status status = soma__order_unlink(&dir->shape.list, self, place->prev, &place->word, edge);
             if (status < 0)
                 return status;
         } else if (!before(node, hash, key)) {
@@ -184,11 +226,18 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, struc
 
 /* ---- Size ---- */
 
-/* A reservation for a map's header and buckets; its first page is committed and zero. NULL if there is no room. */
-struct soma__dir *soma__dir_new(void);
+/* How many entries 2^m buckets hold before there should be more. */
+ALWAYS_INLINE uint64_t dir_entries(const struct soma__dir *dir, unsigned m)
+{
+    return ((uint64_t)dir->shape.load << m) / 4;
+}
+
+/* A reservation for a map's header and buckets of this size; its first page is committed and zero. NULL if there is no
+ * room. */
+struct soma__dir *soma__dir_new(unsigned cell_log2);
 
 /* Sets up the header's part of a fresh reservation: an empty list. */
-void soma__dir_init(struct soma__dir *dir, struct soma__list list);
+void soma__dir_init(struct soma__dir *dir, const struct soma__shape *shape);
 
 /* Ends the reservation but for the first page; then the first page. */
 void soma__dir_free_buckets(struct soma__dir *dir);
@@ -207,7 +256,7 @@ void soma__dir_fit(struct soma__dir *dir, uint64_t count);
 /* One step of taking a level out; false if there is nothing to do but wait. Inside a section. */
 bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self);
 
-/* Starts to take the highest level out, if there are `quarters` quarters of an entry or less for each bucket left. */
+/* Starts to take the highest level out, if the buckets left will be full to `quarters` quarters of their load or less. */
 bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quarters);
 
 #endif

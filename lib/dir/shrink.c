@@ -4,15 +4,15 @@
  * Phases, each entered by one swap of the state word and moved on by updates, a bounded step each; nobody waits:
  *   LEAVING   m is one less: who comes now does not use the level. The cookie of a grace period is drawn.
  *   DRAIN     Until it has passed, somebody may still set up one of the level's buckets. Growing back is free.
- *   UNLINK    Block by block: freeze the bucket words, walk past them so that they are out of the list. The cursor goes
- *             past a block only when it is done, so a block is done by whoever is there, and none is forgotten when a
- *             thread stops; two threads doing one block do no harm.
- *   READERS   All sentinels of the level are out. Until a grace period has passed, walkers may stand on them.
+ *   UNLINK    Block by block: freeze the bucket words, walk past them so that they are out of the list, move entries out
+ *             of the buckets' cells. The cursor goes past a block only when it is done, so a block is done by whoever is
+ *             there, and none is forgotten when a thread stops; two threads doing one block do no harm.
+ *   READERS   All sentinels and entries of the level are out. Until a grace period has passed, walkers may stand on them.
  *   RELEASE   The words become 0 and whole pages go back to the system, a step at a time. One thread at a time, since
  *             a late step would wipe out buckets set up anew; who finds it taken leaves it.
  *   STEADY    The level may be used again.
- * Invariants  S1. While a level is going nobody sets up its buckets: who would has read a state that says so, or was
- *             there before DRAIN passed.
+ * Invariants  S1. While a level is going nobody sets up its buckets or puts entries into their cells: who would has read a
+ *             state that says so, or was there before DRAIN passed.
  *             S2. A frozen bucket word is out of the list for good: only RELEASE changes it, a grace period later. (Were
  *             it linked again at once, a thread that is late in taking it out would take out the new one.)
  *             S3. Growth never waits for any of this: if the table grows over a going level, the walks of its buckets
@@ -24,7 +24,7 @@
 
 /* Buckets per step of UNLINK; memory per step of RELEASE, which costs some tens of microseconds. */
 #define UNLINK_BLOCK SIZED(64, 2)
-#define RELEASE_BLOCK ((uint64_t)1 << SIZED(17, 1))
+#define RELEASE_BYTES_LOG2 20
 
 static uint64_t level_first(unsigned level)
 {
@@ -66,9 +66,9 @@ bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quar
     const uint64_t state = soma__dir_state(dir);
     const unsigned m = dir_m(state);
     const uint64_t floor = atom_load_rlx(&dir->floor_log2); /* DIR-4 */
-    if (dir_phase(state) != DIR_STEADY || m <= DIR_FIRST_LOG2 || m <= floor)
+    if (dir_phase(state) != DIR_STEADY || m <= dir_first_log2(dir->shape.cell_log2) || m <= floor)
         return false;
-    if (count > ((uint64_t)1 << (m - 1)) / 4 * quarters)
+    if (count > dir_entries(dir, m - 1) / 4 * quarters)
         return false;
     return soma__dir_state_swap(dir, state, dir_state(m - 1, m, DIR_LEAVING, soma__grace_cookie()));
 }
@@ -92,7 +92,8 @@ static bool pass_over(struct soma__dir *dir, struct soma__reader *self, uint64_t
     enum soma_status status;
     do {
         place.prev = soma__dir_bucket_set_up(dir, self, soma__bucket_form(index));
-        status = soma__dir_walk(dir, self, soma__bucket_position(index), NULL, soma__before_hash, &place);
+        status = soma__dir_walk(dir, dir->shape.cell_log2, self, soma__bucket_position(index), NULL, soma__before_hash,
+                                &place);
     } while (status == SOMA_CHANGED);
     return status == SOMA_OK;
 }
@@ -106,6 +107,8 @@ static bool unlink_step(struct soma__dir *dir, struct soma__reader *self, uint64
     const uint64_t last = first + UNLINK_BLOCK < end ? first + UNLINK_BLOCK : end;
     for (uint64_t i = first; i < last; i++) {
         if (freeze(soma__dir_bucket_at(dir, i)) && !pass_over(dir, self, i))
+            return false;
+        if (dir->shape.empty && !dir->shape.empty(dir, self, i))
             return false;
     }
     cursor_advance(dir, first, last);
@@ -170,7 +173,8 @@ static bool release_step(struct soma__dir *dir)
     if (dir_phase(state) == DIR_RELEASE) {
         const uint64_t first = cursor_read(dir);
         const uint64_t end = level_end(dir_going(state));
-        const uint64_t last = first + RELEASE_BLOCK < end ? first + RELEASE_BLOCK : end;
+        const uint64_t block = (uint64_t)1 << SIZED(RELEASE_BYTES_LOG2 - dir->shape.cell_log2, 1);
+        const uint64_t last = first + block < end ? first + block : end;
         release_words(dir, first, last);
         cursor_advance(dir, first, last);
         if (last == end)

@@ -25,13 +25,13 @@
 #include "mem/mem.h"
 
 struct byte_entry {
-    struct soma__node node; /* node.second: the value, if it is a word */
-    uint32_t key_len;       /* constant, like all below */
+    uint32_t key_len; /* constant, like all but the node */
     uint32_t value_len;
-    unsigned char data[]; /* value, unless it is a word; then key */
+    struct soma__node node; /* node.second: the value, if it is a word */
+    unsigned char data[];   /* value, unless it is a word; then key */
 };
 
-_Static_assert(offsetof(struct byte_entry, node.second) == 8, "edge and word are one 16-byte word");
+_Static_assert(offsetof(struct byte_entry, node.edge) % 16 == 0, "edge and word are one 16-byte word");
 _Static_assert(offsetof(struct byte_entry, data) % 8 == 0, "values are aligned");
 
 /* The length of a value that stands beside the link. */
@@ -45,7 +45,7 @@ struct key {
 
 ALWAYS_INLINE const struct byte_entry *entry_of(const struct soma__node *node)
 {
-    return (const struct byte_entry *)node;
+    return (const struct byte_entry *)((uintptr_t)node - offsetof(struct byte_entry, node));
 }
 
 ALWAYS_INLINE size_t value_len(const struct soma__node *node)
@@ -69,6 +69,10 @@ ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
     const void *data = value_len(node) == WORD_LEN ? (const void *)&node->second : (const void *)entry_of(node)->data;
     return (struct soma_bytes){.data = data, .len = value_len(node)};
 }
+
+/* The kind of map in numbers: the bucket is its sentinel, and one entry a bucket is where the table grows. */
+#define CELL_LOG2 3
+#define LOAD_QUARTERS 4
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
@@ -110,7 +114,8 @@ ALWAYS_INLINE int compare_key(const struct soma__node *node, const struct key *k
 
 ALWAYS_INLINE bool before_key(const struct soma__node *node, uint64_t hash, const void *key)
 {
-    return node->hash < hash || (node->hash == hash && compare_key(node, key) < 0);
+    const uint64_t node_hash = soma__hash_read(node);
+    return node_hash < hash || (node_hash == hash && compare_key(node, key) < 0);
 }
 
 static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
@@ -120,8 +125,31 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     struct soma__node *node = (struct soma__node *)(uintptr_t)a;
     if (core->value_retire.bytes)
         core->value_retire.bytes(entry_value(node).data, value_len(node), core->ctx);
-    soma__mem_free(node, entry_bytes(node));
+    soma__mem_free((void *)(uintptr_t)entry_of(node), entry_bytes(node));
 }
+
+static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node)
+{
+    (void)list;
+    return entry_bytes(node);
+}
+
+static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
+{
+    (void)list, (void)edge;
+    soma__retire(self, (uintptr_t)node, 0, entry_bytes(node));
+}
+
+static void release_linked(struct soma__owner *owner, struct soma__node *node, uint64_t edge)
+{
+    (void)edge;
+    release(owner, (uintptr_t)node, 0);
+}
+
+static const struct core_shape shape = {
+    .dir = {.list = {.node_bytes = node_bytes, .bury = bury}, .cell_log2 = CELL_LOG2, .load = LOAD_QUARTERS},
+    .release = release,
+    .release_linked = release_linked};
 
 ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_t len)
 {
@@ -155,15 +183,16 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
-            if (LIKELY(soma__dir_edge_ends(dir, edge, key->hash)))
+            if (LIKELY(soma__dir_edge_ends(dir, CELL_LOG2, edge, key->hash)))
                 return NULL;
             edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
-        if (node->hash > key->hash)
+        const uint64_t hash = soma__hash_read(node);
+        if (hash > key->hash)
             return NULL;
-        const int order = node->hash < key->hash ? -1 : compare_key(node, key);
+        const int order = hash < key->hash ? -1 : compare_key(node, key);
         if (order > 0)
             return NULL;
         *word = word_read(node);
@@ -179,7 +208,7 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
 
 ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key, uint64_t *word)
 {
-    return find_from(&core->dir, soma__dir_start(&core->dir, key->hash), key, word);
+    return find_from(&core->dir, soma__dir_start(&core->dir, CELL_LOG2, key->hash), key, word);
 }
 
 enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
@@ -230,10 +259,10 @@ static size_t get_flight(const struct core *core, const struct soma_bytes *keys,
     size_t hits = 0;
     for (size_t i = 0; i < n; i++) {
         wanted[i] = hashed(core, keys[i].data, keys[i].len);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, wanted[i].hash));
+        PREFETCH(soma__dir_bucket_hint(&core->dir, CELL_LOG2, wanted[i].hash));
     }
     for (size_t i = 0; i < n; i++) {
-        edges[i] = soma__dir_start(&core->dir, wanted[i].hash);
+        edges[i] = soma__dir_start(&core->dir, CELL_LOG2, wanted[i].hash);
         PREFETCH(soma__edge_node(edges[i]));
     }
     for (size_t i = 0; i < n; i++) {
@@ -309,7 +338,7 @@ typedef struct verdict (*decide_fn)(struct update *update, const struct soma_byt
 static void drop_fresh(struct update *update)
 {
     if (update->fresh)
-        soma__mem_free(update->fresh, entry_bytes(update->fresh));
+        soma__mem_free((void *)(uintptr_t)entry_of(update->fresh), entry_bytes(update->fresh));
     update->fresh = NULL;
 }
 
@@ -323,7 +352,7 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
         struct byte_entry *made = soma__mem_alloc(sizeof *made + key->len + value_data_len(value.len));
         if (!made)
             return false;
-        made->node.hash = key->hash;
+        soma__hash_init(&made->node, key->hash);
         made->key_len = (uint32_t)key->len;
         made->value_len = (uint32_t)value.len;
         if (key->len > 0)
@@ -332,8 +361,9 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
     }
     uint64_t word = 0;
     if (value.len > 0)
-        memcpy(value.len == WORD_LEN ? (unsigned char *)&word : ((struct byte_entry *)update->fresh)->data, value.data,
-               value.len);
+        memcpy(value.len == WORD_LEN ? (unsigned char *)&word
+                                     : ((struct byte_entry *)(uintptr_t)entry_of(update->fresh))->data,
+               value.data, value.len);
     word_init(update->fresh, word);
     return true;
 }
@@ -367,12 +397,12 @@ static enum soma_status insert(struct update *update, struct soma__place *place,
 static void take_out(struct update *update, struct soma__place *place, uint64_t edge)
 {
     const struct soma__dir *dir = &update->core->dir;
-    if (LIKELY(soma__order_unlink(&dir->list, update->self, place->prev, &place->word, edge) == SOMA_OK))
+    if (LIKELY(soma__order_unlink(&dir->shape.list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
     enum soma_status status;
     do {
-        place->prev = soma__dir_bucket(&update->core->dir, update->self, update->key.hash);
-        status = soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, place);
+        place->prev = soma__dir_bucket(&update->core->dir, CELL_LOG2, update->self, update->key.hash);
+        status = soma__dir_walk(dir, CELL_LOG2, update->self, update->key.hash, &update->key, before_key, place);
     } while (status == SOMA_CHANGED);
 }
 
@@ -420,13 +450,13 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
 {
     struct soma__dir *dir = &update->core->dir;
     struct soma__place place;
-    place.prev = soma__dir_bucket(dir, update->self, update->key.hash);
+    place.prev = soma__dir_bucket(dir, CELL_LOG2, update->self, update->key.hash);
     const enum soma_status walked =
-        soma__dir_walk(dir, update->self, update->key.hash, &update->key, before_key, &place);
+        soma__dir_walk(dir, CELL_LOG2, update->self, update->key.hash, &update->key, before_key, &place);
     if (UNLIKELY(walked != SOMA_OK))
         return walked < 0 ? walked : CORE_AGAIN;
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
-    if (!node || node->hash != update->key.hash || compare_key(node, &update->key) != 0) {
+    if (!node || soma__hash_read(node) != update->key.hash || compare_key(node, &update->key) != 0) {
         *old = (struct soma_bytes){.data = NULL, .len = 0};
         const struct verdict verdict = decide(update, NULL);
         if (verdict.what == STORE)
@@ -642,10 +672,10 @@ static enum soma_status put_flight(struct core *core, struct soma__reader *self,
     struct key wanted[CORE_FLIGHT];
     for (size_t i = 0; i < flight; i++) {
         wanted[i] = hashed(core, keys[i].data, keys[i].len);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, wanted[i].hash));
+        PREFETCH(soma__dir_bucket_hint(&core->dir, CELL_LOG2, wanted[i].hash));
     }
     for (size_t i = 0; i < flight; i++)
-        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, wanted[i].hash)));
+        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, CELL_LOG2, wanted[i].hash)));
     for (size_t i = 0; i < flight; i++) {
         const struct order order = {.value = values[i]};
         struct soma_bytes old;
@@ -706,7 +736,7 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
                                         .stall = given->stall,
                                         .ctx = given->ctx};
     struct core *core;
-    const enum soma_status status = core_new(&common, release, entry_bytes, &core);
+    const enum soma_status status = core_new(&common, &shape, &core);
     if (status != SOMA_OK)
         return status;
     core->hash.sip.key[0] = given->seed[0];

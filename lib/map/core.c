@@ -20,20 +20,21 @@ static enum soma_status flags_check(unsigned flags)
     return flags & SOMA_DIGEST ? SOMA_E_UNSUPPORTED : SOMA_OK;
 }
 
-enum soma_status core_new(const struct core_options *options, core_release_fn release,
-                          uint64_t (*node_bytes)(const struct soma__node *node), struct core **out)
+enum soma_status core_new(const struct core_options *options, const struct core_shape *shape, struct core **out)
 {
     const enum soma_status known = flags_check(options->flags);
     if (known != SOMA_OK)
         return known;
-    struct soma__dir *dir = soma__dir_new();
+    struct soma__dir *dir = soma__dir_new(shape->dir.cell_log2);
     if (!dir)
         return SOMA_E_NOMEM;
     struct core *core = (struct core *)(void *)dir;
-    soma__dir_init(dir, (struct soma__list){.owner = &core->owner, .node_bytes = node_bytes});
+    soma__dir_init(dir, &shape->dir);
+    dir->shape.list.owner = &core->owner;
     soma__owner_init(&core->owner,
                      options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
-    core->owner.release = release;
+    core->owner.release = shape->release;
+    core->release_linked = shape->release_linked;
     core->owner.gone = core_gone;
     core->flags = options->flags;
     core->stall = options->stall;
@@ -58,7 +59,7 @@ void core_free(struct core *core)
         }
         struct soma__node *node = soma__edge_node(edge);
         edge = soma__edge_read(&node->edge);
-        core->owner.release(&core->owner, (uintptr_t)node, 0);
+        core->release_linked(&core->owner, node, edge);
     }
     soma__dir_free_buckets(&core->dir);
     soma__owner_drop(&core->owner);
@@ -80,6 +81,8 @@ void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
         soma__dir_fit(&core->dir, core_count(core));
+    if (core->dir.shape.fill && changes % CORE_REST_PERIOD == 0)
+        soma__grace_poll(soma__grace_cookie_near());
     soma__dir_help(&core->dir, self);
 }
 
@@ -137,15 +140,16 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
  * place's predecessor has changed. */
 static enum soma_status clear_entry(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
-    const struct soma__list *list = &core->dir.list;
+    const struct soma__list *list = &core->dir.shape.list;
     struct soma__node *node = soma__edge_node(place->word);
     uint64_t edge = soma__edge_read(&node->edge);
     while ((edge & EDGE_FROZEN) == 0) {
-        const enum soma_status room = soma__retire_prepare(self, list->owner, list->node_bytes(node));
+        const enum soma_status room = soma__order_room(list, self, node);
         if (room != SOMA_OK)
             return room;
-        if (soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN)) {
-            edge |= EDGE_FROZEN;
+        const uint64_t frozen = soma__edge_onward(edge) | EDGE_FROZEN;
+        if (soma__edge_swap(&node->edge, &edge, frozen)) {
+            edge = frozen;
             core_counted(core, self, (uint64_t)-1);
         }
     }
@@ -156,7 +160,7 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
 static enum soma_status clear_some(struct core *core, struct soma__reader *self, uint64_t *position)
 {
     struct soma__place place;
-    place.prev = soma__dir_bucket(&core->dir, self, *position);
+    place.prev = soma__dir_bucket(&core->dir, core->dir.shape.cell_log2, self, *position);
     place.word = soma__edge_read(place.prev);
     for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && hops < CLEAR_HOPS;) {
         if (place.word & EDGE_FROZEN)

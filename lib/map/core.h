@@ -24,6 +24,8 @@
 /* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
 #define CORE_FIT_PERIOD SIZED(64, 2)
 #define CORE_HELP_PERIOD SIZED(8, 2)
+/* Between looks for a grace period, without which homes stay empty. */
+#define CORE_REST_PERIOD SIZED(512, 2)
 /* Small tables look each time they help: they grow within a few insertions. */
 #define CORE_SMALL_LOG2 12
 
@@ -71,18 +73,24 @@ struct core {
     soma_stall_fn stall;
     void *ctx;
     struct atom stall_told; /* the last grace period that was reported */
+    void (*release_linked)(struct soma__owner *owner, struct soma__node *node, uint64_t edge); /* constant */
 
     struct stripe stripes[CORE_STRIPES];
 };
 
-_Static_assert(sizeof(struct core) <= DIR_HEADER, "the header fits before the buckets");
+_Static_assert(sizeof(struct core) <= DIR_HEADER_LEAST, "the header fits before the buckets");
 
-/* How a kind of map frees an entry for good: retires its value and gives its memory back. */
-typedef void (*core_release_fn)(struct soma__owner *owner, uint64_t a, uint64_t b);
+/* What a kind of map is. */
+struct core_shape {
+    struct soma__shape dir;
+    /* Frees one retired item. */
+    void (*release)(struct soma__owner *owner, uint64_t a, uint64_t b);
+    /* Frees an entry that is still linked, with its edge, when the map goes. */
+    void (*release_linked)(struct soma__owner *owner, struct soma__node *node, uint64_t edge);
+};
 
 /* Makes a map but for its hash and value_retire, which the caller sets. Statuses as soma_u64_new(). */
-enum soma_status core_new(const struct core_options *options, core_release_fn release,
-                          uint64_t (*node_bytes)(const struct soma__node *node), struct core **out);
+enum soma_status core_new(const struct core_options *options, const struct core_shape *shape, struct core **out);
 void core_free(struct core *core);
 
 enum soma_status core_clear(struct core *core);

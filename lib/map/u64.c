@@ -21,59 +21,77 @@
 
 #include "map/core.h"
 #include "map/map_internal.h"
-#include "mem/mem.h"
-
-struct word_entry {
-    struct soma__node node; /* node.second is the value */
-    uint64_t stamps;        /* room for the times of birth and death that views will need */
-} ALIGNED(16);
-
-_Static_assert(sizeof(struct word_entry) == 32, "two entries a line");
-_Static_assert(offsetof(struct word_entry, node.second) == 8, "edge and value are one 16-byte word");
+#include "map/word.h"
 
 /* What a value that waits for its readers counts towards the cap, where values are to be retired. */
 #define VALUE_BYTES 16
 
-/* Kinds of retired items: (entry, RETIRE_ENTRY) and (value, RETIRE_VALUE). */
+/* Kinds of retired items: (node, RETIRE_ENTRY or RETIRE_MOVED) and (value, RETIRE_VALUE). */
 enum {
     RETIRE_ENTRY,
-    RETIRE_VALUE
+    RETIRE_VALUE,
+    RETIRE_MOVED /* the value lives on in another entry */
 };
 
-static uint64_t entry_bytes(const struct soma__node *node)
-{
-    (void)node;
-    return sizeof(struct word_entry);
-}
+/* ---- Retiring ---- */
 
-/* order WORD-2 acquire | guarded by: value | pairs: WORD-1, WORD-3
- * weaker: what the value points to is read before it is written; and the link is read before the value, so that a value
- * given after the entry's removal passes for live. */
-ALWAYS_INLINE uint64_t value_read(const struct soma__node *node)
+static uint64_t kind_of(uint64_t edge)
 {
-    return atom_load_acq(&node->second);
+    const uint64_t replaced = EDGE_FROZEN | EDGE_REPLACED;
+    return HAVE_CAS16 && (edge & replaced) == replaced ? RETIRE_MOVED : RETIRE_ENTRY;
 }
-
-/* order WORD-3 relaxed | not yet shared: ORDER-3 publishes it | pairs: WORD-2 */
-ALWAYS_INLINE void value_init(struct soma__node *node, uint64_t value)
-{
-    atom_store_rlx(&node->second, value);
-}
-
-/* ---- Retiring values ---- */
 
 static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
 {
     const struct core *core = core_of_owner(owner);
-    uint64_t value = a;
-    if (b == RETIRE_ENTRY) {
-        struct word_entry *entry = (struct word_entry *)(uintptr_t)a;
-        value = value_read(&entry->node);
-        soma__mem_free(entry, sizeof *entry);
-    }
-    if (core->value_retire.word)
+    struct soma__node *node = (struct soma__node *)(uintptr_t)a;
+    const uint64_t value = b == RETIRE_VALUE ? a : soma__value_read(node);
+    if (b != RETIRE_VALUE && !soma__is_home(&core->dir, node))
+        soma__word_drop(&core->dir, node);
+    if (core->value_retire.word && b != RETIRE_MOVED)
         core->value_retire.word(value, core->ctx);
 }
+
+/* For core_free(). */
+static void release_linked(struct soma__owner *owner, struct soma__node *node, uint64_t edge)
+{
+    release(owner, (uintptr_t)node, kind_of(edge));
+}
+
+/* An entry at home takes no memory with it; but its value is to be retired, if values are. */
+static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node)
+{
+    const struct core *core = core_of_owner(list->owner);
+    if (!soma__is_home(&core->dir, node))
+        return sizeof(struct word_entry);
+    return core->value_retire.word ? VALUE_BYTES : 0;
+}
+
+static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
+{
+    const struct core *core = core_of_owner(list->owner);
+    const uint64_t kind = kind_of(edge);
+    if (!soma__is_home(&core->dir, node)) {
+        soma__retire(self, (uintptr_t)node, kind, sizeof(struct word_entry));
+        return;
+    }
+    if (core->value_retire.word && kind != RETIRE_MOVED)
+        soma__retire(self, soma__value_read(node), RETIRE_VALUE, VALUE_BYTES);
+    soma__home_rest(node);
+}
+
+static const struct core_shape shape = {.dir =
+                                            {
+                                                .list = {.node_bytes = node_bytes, .bury = bury},
+                                                .cell_log2 = WORD_CELL_LOG2,
+                                                .load = WORD_LOAD_QUARTERS,
+#if HAVE_CAS16
+                                                .fill = soma__cell_fill,
+                                                .empty = soma__cell_empty,
+#endif
+                                            },
+                                        .release = release,
+                                        .release_linked = release_linked};
 
 /* ---- Lookup ---- */
 
@@ -82,16 +100,17 @@ ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
-            if (LIKELY(soma__dir_edge_ends(dir, edge, hash)))
+            if (LIKELY(soma__dir_edge_ends(dir, WORD_CELL_LOG2, edge, hash)))
                 return false;
             edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
-        if (node->hash > hash)
+        const uint64_t node_hash = soma__hash_read(node);
+        if (node_hash > hash)
             return false;
-        if (node->hash == hash) {
-            const uint64_t found = value_read(node);
+        if (node_hash == hash) {
+            const uint64_t found = soma__value_read(node);
             edge = soma__edge_read(&node->edge);
             if (LIKELY((edge & EDGE_FROZEN) == 0)) {
                 *value = found;
@@ -105,20 +124,18 @@ ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_
     }
 }
 
-/* A lookup from its bucket on. Most hits are the bucket's first entry, and a plain edge to it needs no unpacking. */
+/* A lookup from its bucket on: first at home, then in the list. */
 ALWAYS_INLINE bool find(const struct soma__dir *dir, uint64_t hash, uint64_t *value)
 {
-    const uint64_t word = soma__edge_read(soma__dir_bucket_hint(dir, hash));
-    if (LIKELY((word & EDGE_FLAGS) == 0 && word != 0)) {
-        const struct soma__node *node = (const struct soma__node *)(uintptr_t)word;
-        if (LIKELY(node->hash == hash)) {
-            *value = value_read(node);
-            if (LIKELY((soma__edge_read(&node->edge) & EDGE_FROZEN) == 0))
-                return true;
-        }
+    const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hash);
+#if HAVE_CAS16
+    if (LIKELY(soma__cell_find((const struct word_cell *)(const void *)bucket, hash, value)))
+        return true;
+#endif
+    const uint64_t word = soma__edge_read(bucket);
+    if (LIKELY(soma__edge_starts(word)))
         return find_from(dir, word, hash, value);
-    }
-    return find_from(dir, soma__dir_start(dir, hash), hash, value);
+    return find_from(dir, soma__dir_start(dir, WORD_CELL_LOG2, hash), hash, value);
 }
 
 ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value)
@@ -165,10 +182,10 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
     size_t hits = 0;
     for (size_t i = 0; i < n; i++) {
         hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, hashes[i]));
+        PREFETCH(soma__dir_bucket_hint(&core->dir, WORD_CELL_LOG2, hashes[i]));
     }
     for (size_t i = 0; i < n; i++) {
-        edges[i] = soma__dir_start(&core->dir, hashes[i]);
+        edges[i] = soma__dir_start(&core->dir, WORD_CELL_LOG2, hashes[i]);
         if ((edges[i] & EDGE_BUCKET) == 0)
             PREFETCH(soma__edge_node(edges[i]));
     }
@@ -235,35 +252,26 @@ struct update {
     struct core *core;
     struct soma__reader *self;
     uint64_t hash;
-    struct word_entry *fresh; /* made for this update, not linked */
+    struct soma__node *fresh; /* made for this update, not linked */
 };
 
 static bool make_fresh(struct update *update)
 {
-    if (update->fresh)
-        return true;
-    update->fresh = soma__mem_alloc(sizeof *update->fresh);
     if (!update->fresh)
-        return false;
-    update->fresh->node.hash = update->hash;
-    update->fresh->stamps = 0;
-    return true;
-}
-
-/* Gives the value and the successor; linking publishes both. */
-ALWAYS_INLINE void fill_fresh(const struct update *update, uint64_t value, uint64_t successor)
-{
-    value_init(&update->fresh->node, value);
-    soma__edge_init(&update->fresh->node.edge, successor);
+        update->fresh = soma__word_new(&update->core->dir, update->hash);
+    return update->fresh != NULL;
 }
 
 static enum soma_status insert(struct update *update, struct soma__place *place, uint64_t value)
 {
     if (!make_fresh(update))
         return SOMA_E_NOMEM;
-    fill_fresh(update, value, place->word);
-    if (!soma__edge_swap(place->prev, &place->word, soma__edge_to_node(&update->fresh->node)))
+    const struct soma__dir *dir = &update->core->dir;
+    const uint64_t successor = place->word;
+    soma__word_fill(dir, update->fresh, value, successor);
+    if (!soma__edge_swap(place->prev, &place->word, soma__edge_to_node(update->fresh)))
         return CORE_AGAIN;
+    soma__word_linked(dir, update->fresh, successor);
     update->fresh = NULL;
     core_counted(update->core, update->self, 1);
     return SOMA_INSERTED;
@@ -274,17 +282,15 @@ static enum soma_status insert(struct update *update, struct soma__place *place,
 static void take_out(struct update *update, struct soma__place *place, uint64_t edge)
 {
     const struct soma__dir *dir = &update->core->dir;
-    if (LIKELY(soma__order_unlink(&dir->list, update->self, place->prev, &place->word, edge) == SOMA_OK))
+    if (LIKELY(soma__order_unlink(&dir->shape.list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
     enum soma_status status;
     do {
-        place->prev = soma__dir_bucket(&update->core->dir, update->self, update->hash);
-        status = soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, place);
+        place->prev = soma__dir_bucket(&update->core->dir, WORD_CELL_LOG2, update->self, update->hash);
+        status = soma__dir_walk(dir, WORD_CELL_LOG2, update->self, update->hash, NULL, soma__before_hash, place);
     } while (status == SOMA_CHANGED);
 }
 
-/* order WORD-1 acqrel | guards: what the value points to | pairs: WORD-2
- * weaker: as WORD-2. One swap of link and value; see atom_cas16_acqrel(). Without it, ORDER-3 does all. */
 static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
                               uint64_t old, uint64_t value)
 {
@@ -296,7 +302,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         if (room != SOMA_OK)
             return room;
     }
-    if (!atom_cas16_acqrel(&node->edge, edge, old, edge, value)) /* WORD-1 */
+    if (!soma__word_swap(node, edge, old, edge, value))
         return CORE_AGAIN;
     if (core->value_retire.word)
         soma__retire(update->self, old, RETIRE_VALUE, VALUE_BYTES);
@@ -304,11 +310,11 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
     (void)old;
     if (!make_fresh(update))
         return SOMA_E_NOMEM;
-    const enum soma_status room = soma__retire_prepare(update->self, &core->owner, sizeof *update->fresh);
+    const enum soma_status room = soma__order_room(&core->dir.shape.list, update->self, node);
     if (room != SOMA_OK)
         return room;
-    fill_fresh(update, value, edge);
-    const uint64_t replaced = soma__edge_to_node(&update->fresh->node) | EDGE_FROZEN | EDGE_REPLACED;
+    soma__word_fill(&core->dir, update->fresh, value, edge);
+    const uint64_t replaced = soma__edge_to_node(update->fresh) | EDGE_FROZEN | EDGE_REPLACED;
     if (!soma__edge_swap(&node->edge, &edge, replaced))
         return CORE_AGAIN;
     update->fresh = NULL;
@@ -320,11 +326,11 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
 static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
                                      uint64_t edge, uint64_t old)
 {
-    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, sizeof(struct word_entry));
+    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node);
     if (room != SOMA_OK)
         return room;
 #if HAVE_CAS16
-    if (!atom_cas16_acqrel(&node->edge, edge, old, edge | EDGE_FROZEN, old)) /* WORD-1 */
+    if (!soma__word_swap(node, edge, old, edge | EDGE_FROZEN, old))
         return CORE_AGAIN;
 #else
     (void)old;
@@ -342,19 +348,20 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
 {
     struct soma__dir *dir = &update->core->dir;
     struct soma__place place;
-    place.prev = soma__dir_bucket(dir, update->self, update->hash);
-    const enum soma_status walked = soma__dir_walk(dir, update->self, update->hash, NULL, soma__before_hash, &place);
+    place.prev = soma__dir_bucket(dir, WORD_CELL_LOG2, update->self, update->hash);
+    const enum soma_status walked =
+        soma__dir_walk(dir, WORD_CELL_LOG2, update->self, update->hash, NULL, soma__before_hash, &place);
     if (UNLIKELY(walked != SOMA_OK))
         return walked < 0 ? walked : CORE_AGAIN;
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
-    if (!node || node->hash != update->hash) {
+    if (!node || soma__hash_read(node) != update->hash) {
         const struct verdict verdict = decide(order, false, 0);
         *old = 0;
         if (verdict.what == STORE)
             return insert(update, &place, verdict.value);
         return verdict.what == REMOVE ? SOMA_ABSENT : verdict.answer;
     }
-    *old = value_read(node);
+    *old = soma__value_read(node);
     const uint64_t edge = soma__edge_read(&node->edge);
     if (UNLIKELY(edge & EDGE_FROZEN))
         return CORE_AGAIN;
@@ -376,7 +383,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
         status = attempt(&update, decide, order, old);
     } while (UNLIKELY(status == CORE_AGAIN));
     if (UNLIKELY(update.fresh != NULL))
-        soma__mem_free(update.fresh, sizeof *update.fresh);
+        soma__word_drop(&core->dir, update.fresh);
     return status;
 }
 
@@ -532,10 +539,10 @@ ALWAYS_INLINE void fetch_flight(const struct core *core, const uint64_t *keys, s
     uint64_t hashes[CORE_FLIGHT];
     for (size_t i = 0; i < n; i++) {
         hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, hashes[i]));
+        PREFETCH(soma__dir_bucket_hint(&core->dir, WORD_CELL_LOG2, hashes[i]));
     }
     for (size_t i = 0; i < n; i++)
-        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, hashes[i])));
+        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, WORD_CELL_LOG2, hashes[i])));
 }
 
 /* Stores up to a section's worth of pairs; *done goes up with each. */
@@ -605,7 +612,7 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
                                         .ctx = given->ctx};
     uint64_t seed[2] = {given->seed[0], given->seed[1]};
     struct core *core;
-    const enum soma_status status = core_new(&common, release, entry_bytes, &core);
+    const enum soma_status status = core_new(&common, &shape, &core);
     if (status != SOMA_OK)
         return status;
     if (seed[0] == 0 && seed[1] == 0)

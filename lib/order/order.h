@@ -10,16 +10,17 @@
  *             FROZEN on an entry's edge: the entry is deleted; the edge never changes again.
  *             FROZEN on a bucket word: the bucket is being taken out; never a place to start from.
  *             REPLACED (with FROZEN): deleted because the successor is its replacement.
- *             TENTATIVE (the same bit, without FROZEN, on a bucket word): being linked; not yet a place to start from.
+ *             TENTATIVE (the same bit, without FROZEN): being linked; not yet to be started from, on a bucket word, or
+ *             believed, on an entry that is found by its place (map/home.h). Who reaches it by an edge knows better.
  *             0 on a bucket word: not set up.
  *      bucket 0          entries                    bucket
- *      [ edge ]--> {edge|value|hash} --> {...} ==BUCKET==> [ edge ] --> ... ==BUCKET==> end
+ *      [ edge ]--> {hash|edge|value} --> {...} ==BUCKET==> [ edge ] --> ... ==BUCKET==> end
  * Words       An entry before its linking is private; linked by a swap of its predecessor's edge (ORDER-3); frozen by a
- *             swap of its own edge; unlinked by a swap of its predecessor's edge; retired by whoever unlinked it.
+ *             swap of its own edge; unlinked by a swap of its predecessor's edge; buried by whoever unlinked it.
  * Invariants  O1. Along the list hashes do not fall; a sentinel stands before the entries of its position.
  *             O2. A frozen edge never changes.
  *             O3. Only a sentinel or an unfrozen entry gets a new successor, so what is linked is reachable.
- *             O4. Every entry is retired once: by the thread whose swap took it out of its predecessor's edge.
+ *             O4. Every entry is buried once: by the thread whose swap took it out of its predecessor's edge.
  *             O5. Sentinels that readers start from are linked and unfrozen at that instant.
  * Together    Everything may run beside everything, inside read sections.
  * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when it
@@ -46,18 +47,33 @@ enum {
 };
 #define EDGE_END ((uint64_t)EDGE_BUCKET)
 
-/* What every entry starts with. The second word is the map's: a value, or lengths. */
+/* What every entry has. The last word is the map's: a value, or part of one. */
 struct soma__node {
+    struct atom hash; /* constant while the entry is linked */
     struct atom edge;
     struct atom second;
-    uint64_t hash; /* constant */
 };
 
 /* A list and what is needed to take entries out of it. */
 struct soma__list {
     struct soma__owner *owner;
-    uint64_t (*node_bytes)(const struct soma__node *node); /* the entry's memory, for the owner's cap */
+    /* What the owner's cap has to have room for before the entry may be taken out. 0: it is not retired. */
+    uint64_t (*node_bytes)(const struct soma__list *list, const struct soma__node *node);
+    /* Retires what was taken out, whose edge, `edge`, is frozen; room was made for node_bytes. */
+    void (*bury)(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge);
 };
+
+/* order ORDER-4 relaxed | not yet shared: ORDER-3 publishes it | pairs: ORDER-5 */
+ALWAYS_INLINE void soma__hash_init(struct soma__node *node, uint64_t hash)
+{
+    atom_store_rlx(&node->hash, hash);
+}
+
+/* order ORDER-5 relaxed | guarded by: edge, which led here (ORDER-1) | pairs: ORDER-4 */
+ALWAYS_INLINE uint64_t soma__hash_read(const struct soma__node *node)
+{
+    return atom_load_rlx(&node->hash);
+}
 
 /* ---- Edges ---- */
 
@@ -71,7 +87,7 @@ ALWAYS_INLINE struct atom *soma__edge_bucket(uint64_t edge)
     return (struct atom *)(uintptr_t)(edge & ~(uint64_t)EDGE_FLAGS);
 }
 
-/* The edge that leads past something whose own edge is this. */
+/* The edge that leads past something whose own edge is this; and that edge itself, once it is known to be linked. */
 ALWAYS_INLINE uint64_t soma__edge_onward(uint64_t edge)
 {
     return edge & ~(uint64_t)(EDGE_FROZEN | EDGE_REPLACED);
@@ -157,22 +173,39 @@ ALWAYS_INLINE unsigned soma__bucket_level(uint64_t index)
 
 /* ---- Changing the list; inside a read section ---- */
 
+/* Makes room to retire an entry. An error: there is none; nothing changed. */
+ALWAYS_INLINE enum soma_status soma__order_room(const struct soma__list *list, struct soma__reader *self,
+                                                const struct soma__node *node)
+{
+    const uint64_t bytes = list->node_bytes(list, node);
+    return bytes ? soma__retire_prepare(self, list->owner, bytes) : SOMA_OK;
+}
+
 /* Takes out an entry whose edge, `edge`, is frozen, from prev, which led to it by `word`. SOMA_OK: done, and the entry
- * is retired (O4); *word is what prev leads to now. SOMA_CHANGED: prev has changed; *word is what it holds now. An
+ * is buried (O4); *word is what prev leads to now. SOMA_CHANGED: prev has changed; *word is what it holds now. An
  * error: there is no room to retire it; nothing changed. */
 ALWAYS_INLINE enum soma_status soma__order_unlink(const struct soma__list *list, struct soma__reader *self,
                                                   struct atom *prev, uint64_t *word, uint64_t edge)
 {
     struct soma__node *node = soma__edge_node(*word);
-    const uint64_t bytes = list->node_bytes(node);
-    const enum soma_status room = soma__retire_prepare(self, list->owner, bytes);
+    const enum soma_status room = soma__order_room(list, self, node);
     if (UNLIKELY(room != SOMA_OK))
         return room;
     if (!soma__edge_swap(prev, word, soma__edge_onward(edge)))
         return SOMA_CHANGED;
     *word = soma__edge_onward(edge);
-    soma__retire(self, (uintptr_t)node, 0, bytes);
+    list->bury(list, self, node, edge);
     return SOMA_OK;
+}
+
+/* Takes TENTATIVE off an entry that is linked. *edge is what its edge holds afterwards. */
+ALWAYS_INLINE void soma__order_settle(struct soma__node *node, uint64_t *edge)
+{
+    while ((*edge & (EDGE_TENTATIVE | EDGE_FROZEN)) == EDGE_TENTATIVE) {
+        const uint64_t settled = soma__edge_onward(*edge);
+        if (soma__edge_swap(&node->edge, edge, settled))
+            *edge = settled;
+    }
 }
 
 /* Where a walk has come to: *prev held `word`, which is unfrozen and leads to the first thing not before the key. */

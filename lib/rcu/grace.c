@@ -73,6 +73,17 @@ uint64_t soma__grace_cookie(void)
     return atom_add_acqrel(&grace.started, 0) + 1;
 }
 
+/* order GRACE-8 relaxed | guards: the unlinking before it, by the barrier of GRACE-6 | pairs: GRACE-6
+ * If this read does not know of a start, the barrier that follows the start comes after this read in the thread, so the
+ * unlinking is known to every section that the start does not sample. As in sections, the compiler must keep the order. */
+uint64_t soma__grace_cookie_near(void)
+{
+    if (!soma__membarrier_works())
+        return soma__grace_cookie();
+    atom_compiler_barrier();
+    return atom_load_rlx(&grace.started) + 1;
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec now;

@@ -160,6 +160,10 @@ ALWAYS_INLINE bool soma__section_end(struct soma__section section)
 
 /* What must have passed before memory unlinked by now may be freed. Never 0. */
 uint64_t soma__grace_cookie(void);
+
+/* The same for what this thread itself has unlinked, without a write that all threads share. */
+uint64_t soma__grace_cookie_near(void);
+
 bool soma__grace_passed(uint64_t cookie);
 
 /* Moves grace periods on towards the cookie, without waiting; does nothing if another thread is at it. Any state. */

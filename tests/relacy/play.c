@@ -13,12 +13,14 @@
 
 #include "map/core.h"
 #include "map/map_internal.h"
+#include "map/word.h"
 #include "mem/mem.h"
 #include "rcu/private.h"
 #include "scenarios.h"
 
 /* A level of buckets more than the least, and the bucket of it that READY sets up. */
-#define TALL_LOG2 (DIR_FIRST_LOG2 + 1)
+#define FIRST_LOG2 dir_first_log2(WORD_CELL_LOG2)
+#define TALL_LOG2 (FIRST_LOG2 + 1)
 #define READY_BUCKET 3
 /* A stripe that is nobody's: with it the count is made what a scenario wants. */
 #define SPARE_STRIPE (CORE_STRIPES - 1)
@@ -95,7 +97,7 @@ static void make_quiet(void)
 {
     struct soma__dir *dir = &world.map->core.dir;
     atom_store_rlx(&dir->cursor, UINT64_C(1) << TALL_LOG2);
-    make_count(dir_m(soma__dir_state(dir)) == DIR_FIRST_LOG2 ? -(uint64_t)CORE_STRIPES : 1);
+    make_count(dir_m(soma__dir_state(dir)) == FIRST_LOG2 ? -(uint64_t)CORE_STRIPES : 1);
 }
 
 /* As many entries are counted as there are buckets, and the next insertion looks at the table's size. */
@@ -103,7 +105,7 @@ static void make_crowded(void)
 {
     const struct soma__dir *dir = &world.map->core.dir;
     set_up_bucket(1);
-    make_count(UINT64_C(1) << dir_m(soma__dir_state(dir)));
+    make_count(dir_entries(dir, dir_m(soma__dir_state(dir))));
 }
 
 /* The claim is held meanwhile, so that nobody moves the chunk on. */
@@ -118,12 +120,20 @@ static void make_pending(void)
     CHECK(model_freed() == 0);
 }
 
+static void make_homes_taken(void)
+{
+    for (uint64_t hash = 1; hash <= WORD_HOMES; hash++)
+        CHECK(soma_u64_put(world.map, key_of(hash), 1, NULL) == SOMA_INSERTED);
+}
+
 static void before(const void *arg)
 {
     const struct scenario *scenario = arg;
     const struct soma_u64_options options = {.seed = {1, 2}};
     memset(&world, 0, sizeof world);
     CHECK(soma_u64_new(&options, &world.map) == SOMA_OK);
+    if (scenario->settings & AWAY)
+        make_homes_taken();
     for (unsigned i = 0; i < INITIAL_MOST && scenario->initial[i] != 0; i++)
         CHECK(soma_u64_put(world.map, key_of(scenario->initial[i]), BEFORE + i, NULL) == SOMA_INSERTED);
     for (unsigned thread = 0; thread < MODEL_THREADS && scenario->steps[thread][0].verb != END; thread++)
@@ -391,8 +401,8 @@ static void check_list(void)
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
-        CHECK(node->hash >= hash);
-        hash = node->hash;
+        CHECK(soma__hash_read(node) >= hash);
+        hash = soma__hash_read(node);
         edge = soma__edge_read(&node->edge);
     }
 }

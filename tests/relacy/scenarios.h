@@ -55,6 +55,7 @@ enum setting {
     CROWDED = 32,     /* the next insertion makes the table grow */
     PENDING = 64,     /* a closed chunk waits, with two entries in it */
     SPARE = 128,      /* there is no memory for thread 0's record */
+    AWAY = 256,       /* the homes of the first bucket are taken by others: entries have memory of their own */
 };
 
 #define INITIAL_MOST 4

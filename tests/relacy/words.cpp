@@ -2,6 +2,7 @@
 // words.cpp - every access of the library: atomic words, which Relacy keeps, and plain ones, which may not race.
 #include "inside.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 namespace inside
@@ -24,6 +25,7 @@ static size_t cell_count;
 static site sites[SITES];
 static void (*first_value)(rl::atomic_data *data);
 static void (*end_sequence)(rl::atomic_data *data, unsigned index, bool releases);
+static void (*release_all)(rl::atomic_data *data, unsigned index);
 
 static const char *const order_names[] = {"relaxed", "acquire", "release", "acq_rel"};
 
@@ -82,10 +84,19 @@ template <rl::thread_id_t N> static void end_release_sequence(rl::atomic_data *d
         stored.acq_rel_order_[i] = releases ? rl::ctx().threadx_->acq_rel_order_[i] : 0;
 }
 
+/* What a store releases is all that its thread has done by now. */
+template <rl::thread_id_t N> static void release_by_now(rl::atomic_data *data, unsigned index)
+{
+    auto &stored = static_cast<rl::atomic_data_impl<N> *>(data)->history_[index];
+    for (rl::thread_id_t i = 0; i < N; i++)
+        stored.acq_rel_order_[i] = std::max(stored.acq_rel_order_[i], rl::ctx().threadx_->acq_rel_order_[i]);
+}
+
 void words_reset()
 {
     first_value = crew == 2 ? make_first_value<2> : make_first_value<MODEL_THREADS>;
     end_sequence = crew == 2 ? end_release_sequence<2> : end_release_sequence<MODEL_THREADS>;
+    release_all = crew == 2 ? release_by_now<2> : release_by_now<MODEL_THREADS>;
     cell_count = 0;
     contended = 0;
 }
@@ -378,6 +389,7 @@ bool model_cas16(uint64_t *pair, const uint64_t expected[2], const uint64_t to[2
     const rl::debug_info info = MODEL_INFO;
     const model_order order = actual_order(function, wanted);
     block *of = arrive(pair, info);
+    unsigned index[2] = {0, 0};
     bool done = true;
     for (int i = 0; i < 2; i++) {
         const cell *atomic = shadow_of(pair + i).atomic;
@@ -391,7 +403,7 @@ bool model_cas16(uint64_t *pair, const uint64_t expected[2], const uint64_t to[2
         cell &atomic = cell_of(shadow_of(pair + i), pair + i);
         const uint64_t found = atomic.value;
         if (done)
-            change(atomic, cell_modify(atomic.data, order), to[i]);
+            change(atomic, index[i] = cell_modify(atomic.data, order), to[i]);
         else
             cell_look(atomic.data, order);
         leave_trace(of);
@@ -399,6 +411,9 @@ bool model_cas16(uint64_t *pair, const uint64_t expected[2], const uint64_t to[2
         RL_HIST(atom_event){
             done ? "swap of two" : "failed swap of two", pair + i, order, found, atomic.value, false} RL_HIST_END();
     }
+    /* The two stores are one: who acquires either knows both. */
+    for (int i = 0; i < 2 && done && !alone && (order == ORDER_REL || order == ORDER_ACQREL); i++)
+        release_all(shadow_of(pair + i).atomic->data, index[i]);
     return done;
 }
 

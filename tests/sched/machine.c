@@ -510,6 +510,19 @@ void machine_rmw_end(uint64_t *word, uint64_t value, int order)
     push_store(loc, word, value, order, &before);
 }
 
+void machine_written_as_one(uint64_t *first, uint64_t *second)
+{
+    const unsigned t = machine.thread;
+    uint64_t *const words[] = {first, second};
+    for (int i = 0; i < 2; i++) {
+        struct location *loc = location_of(words[i], "swap");
+        if (loc) {
+            clock_join(&newest(loc)->known, &machine.known[t]);
+            clock_join(&newest(loc)->seen, &machine.seen[t]);
+        }
+    }
+}
+
 /* ---- The heap ---- */
 
 /* Never the same place twice in a run, so that what is freed stays recognizable. */

@@ -11,8 +11,9 @@ static const struct {
     const char *name;
     unsigned flag;
 } names[] = {
-    {"words", WORDS},       {"bytes", BYTES},   {"collide", COLLIDE}, {"long", LONG_VALUES},
-    {"pointers", POINTERS}, {"faults", FAULTS}, {"cap", SMALL_CAP},   {"no-membarrier", NO_MEMBARRIER},
+    {"words", WORDS},      {"bytes", BYTES},       {"collide", COLLIDE},
+    {"long", LONG_VALUES}, {"pointers", POINTERS}, {"faults", FAULTS},
+    {"cap", SMALL_CAP},    {"away", AWAY},         {"no-membarrier", NO_MEMBARRIER},
     {"wait", WAITING},
 };
 

@@ -215,7 +215,7 @@ uint64_t __tsan_atomic64_compare_exchange_val(volatile uint64_t *word, uint64_t 
     return expected;
 }
 
-/* Changes both words in one step; the value that a swap leaves as it is counts as read only. */
+/* Changes both words in one step. */
 bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
                            uint64_t desired1)
 {
@@ -229,6 +229,7 @@ bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expec
     if (equal) {
         machine_rmw_end(&words[0], desired0, __ATOMIC_ACQ_REL);
         machine_rmw_end(&words[1], desired1, __ATOMIC_ACQ_REL);
+        machine_written_as_one(&words[0], &words[1]);
     }
     if (trace_on) {
         trace_access(CALLER, equal ? "swap" : "swap fails, found", &words[0], equal ? desired0 : before0, "pair");

@@ -74,6 +74,7 @@ enum scenario_flags {
     NO_MEMBARRIER = 1 << 6,
     SMALL_CAP = 1 << 7, /* room for two deferred entries */
     WAITING = 1 << 8,   /* with it: wait at the cap */
+    AWAY = 1 << 9,      /* word maps: the first buckets' homes are taken, so entries have memory of their own */
 };
 
 struct scenario {

@@ -8,6 +8,7 @@
 #include <soma/soma.h>
 
 #include "map/map_internal.h"
+#include "map/word.h"
 #include "oracle.h"
 #include "probe.h"
 #include "rcu/private.h"
@@ -667,6 +668,13 @@ static void perform_all(struct stage *stage, unsigned thread, const struct scrip
 
 /* ---- The stage's parts ---- */
 
+/* By nobody: they never come back. */
+static void take_homes(const struct soma__dir *dir)
+{
+    for (uint64_t i = 0; i < UINT64_C(1) << dir_first_log2(WORD_CELL_LOG2); i++)
+        soma__cell_at(dir, i)->halves[1].word.word = (1 << WORD_HOMES) - 1;
+}
+
 static void open_words(struct stage *stage)
 {
     const struct soma_u64_options options = {
@@ -678,6 +686,8 @@ static void open_words(struct stage *stage)
     };
     if (soma_u64_new(&options, &stage->words) != SOMA_OK)
         run_failed("no map");
+    if (HAVE_CAS16 && (stage->flags & AWAY))
+        take_homes(&stage->words->core.dir);
     if (stage->keys_known)
         return;
     for (unsigned k = 0; k < KEYS; k++)
@@ -767,7 +777,7 @@ static void check_list(const struct stage *stage)
         const bool bucket = (edge & EDGE_BUCKET) != 0;
         const struct atom *next = bucket ? soma__edge_bucket(edge) : &soma__edge_node(edge)->edge;
         const uint64_t at =
-            bucket ? soma__bucket_position(soma__dir_bucket_index(dir, next)) : soma__edge_node(edge)->hash;
+            bucket ? soma__bucket_position(soma__dir_bucket_index(dir, next)) : soma__edge_node(edge)->hash.word;
         if (at < hash)
             run_failed("O1: the list is out of order");
         hash = at;
@@ -813,11 +823,14 @@ static void check_shrinks(struct stage *stage)
     const unsigned m = dir_m(state);
     if (dir_phase(state) != DIR_STEADY)
         run_failed("a level stays in phase %d", dir_phase(state));
-    if (m > DIR_FIRST_LOG2 && present <= (UINT64_C(1) << (m - 1)) / 4 * 4)
+    if (m > dir_first_log2(dir->shape.cell_log2) && present <= dir_entries(dir, m - 1) / 4 * 4)
         run_failed("%" PRIu64 " entries keep 2^%u buckets", present, m);
     for (uint64_t i = UINT64_C(1) << m; i < BUCKETS_SEEN; i++) {
-        if (machine_is_committed(soma__dir_bucket_at(dir, i)) && soma__dir_bucket_at(dir, i)->word != 0)
-            run_failed("bucket %" PRIu64 " of 2^%u is not empty", i, m);
+        const struct atom *cell = soma__dir_bucket_at(dir, i);
+        for (size_t word = 0; word < (size_t)1 << dir->shape.cell_log2 >> 3; word++) {
+            if (machine_is_committed(&cell[word]) && cell[word].word != 0)
+                run_failed("bucket %" PRIu64 " of 2^%u is not empty", i, m);
+        }
     }
 }
 

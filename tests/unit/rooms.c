@@ -13,6 +13,7 @@
 
 #include "dir/dir.h"
 #include "map/map_internal.h"
+#include "map/word.h"
 #include "rcu/private.h"
 #include "support.h"
 
@@ -37,12 +38,18 @@ static uint64_t addresses_used(void)
     return pages * 4096;
 }
 
+static void ignore_value(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+}
+
 /* A map with room for 2^14 buckets and no more, since there were no addresses for a larger reservation. */
 static soma_u64 *map_with_few_addresses(void)
 {
     struct rlimit before;
     EXPECT_EQ(getrlimit(RLIMIT_AS, &before), 0);
-    const struct rlimit few = {.rlim_cur = addresses_used() + (8 << 14) + (8 << 13), .rlim_max = before.rlim_max};
+    const uint64_t buckets = (uint64_t)1 << (14 + WORD_CELL_LOG2);
+    const struct rlimit few = {.rlim_cur = addresses_used() + buckets + buckets / 2, .rlim_max = before.rlim_max};
     EXPECT_EQ(setrlimit(RLIMIT_AS, &few), 0);
     soma_u64 *map = map_of(NULL);
     EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
@@ -56,7 +63,7 @@ static void full_table(const void *unused)
     const uint64_t entries = 40000;
     soma_u64 *map = map_with_few_addresses();
     EXPECT_EQ(map->core.dir.most_log2, 14);
-    EXPECT_EQ(soma_u64_reserve(map, (1 << 14) + 1), SOMA_E_NOMEM);
+    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, 14) + 1), SOMA_E_NOMEM);
     for (uint64_t key = 0; key < entries; key++)
         EXPECT_EQ(soma_u64_put(map, key, ~key, NULL), SOMA_INSERTED);
     EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), 14);
@@ -72,10 +79,12 @@ static void full_table(const void *unused)
 
 /* ---- A level that cannot go on going ---- */
 
-#define ENTRY_BYTES 32
-/* In bucket 0; before the first sentinel of level 9, and right behind it. */
-#define HASH_BEFORE (UINT64_C(1) << 54)
-#define HASH_BEHIND ((UINT64_C(1) << 55) + 1)
+/* What a value counts that waits for its readers, as in u64.c. */
+#define VALUE_BYTES 16
+/* In bucket 0; before the first sentinel of the first level that is made by growth, and right behind it. */
+#define FIRST_LOG2 dir_first_log2(WORD_CELL_LOG2)
+#define HASH_BEFORE (UINT64_C(1) << (62 - FIRST_LOG2))
+#define HASH_BEHIND ((UINT64_C(1) << (63 - FIRST_LOG2)) + 1)
 /* Far away from both. */
 #define HASH_APART (UINT64_C(1) << 63)
 
@@ -103,10 +112,11 @@ static void step_to(soma_u64 *map, enum dir_phase phase)
 static void freeze_only(soma_u64 *map, uint64_t hash)
 {
     const struct soma__section section = soma__section_enter();
-    struct soma__place place = {.prev = soma__dir_bucket(&map->core.dir, section.self, hash)};
-    EXPECT_EQ(soma__dir_walk(&map->core.dir, section.self, hash, NULL, soma__before_hash, &place), SOMA_OK);
+    struct soma__place place = {.prev = soma__dir_bucket(&map->core.dir, WORD_CELL_LOG2, section.self, hash)};
+    EXPECT_EQ(soma__dir_walk(&map->core.dir, WORD_CELL_LOG2, section.self, hash, NULL, soma__before_hash, &place),
+              SOMA_OK);
     struct soma__node *node = soma__edge_node(place.word);
-    EXPECT(node->hash == hash);
+    EXPECT_EQ(soma__hash_read(node), hash);
     uint64_t edge = soma__edge_read(&node->edge);
     EXPECT(soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN));
     soma__section_exit(section);
@@ -117,11 +127,11 @@ static void freeze_only(soma_u64 *map, uint64_t hash)
 static void level_waits_for_room(const void *unused)
 {
     (void)unused;
-    soma_u64 *map = map_of(&(struct soma_u64_options){.deferred_bytes_max = ENTRY_BYTES});
+    soma_u64 *map = map_of(&(struct soma_u64_options){.deferred_bytes_max = VALUE_BYTES, .value_retire = ignore_value});
     const uint64_t before = key_of(map, HASH_BEFORE);
     const uint64_t behind = key_of(map, HASH_BEHIND);
     const uint64_t apart = key_of(map, HASH_APART);
-    EXPECT_EQ(soma_u64_reserve(map, 2 << DIR_FIRST_LOG2), SOMA_OK);
+    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
     soma__dir_unreserve(&map->core.dir);
     EXPECT_EQ(soma_u64_put(map, before, 1, NULL), SOMA_INSERTED);
     EXPECT_EQ(soma_u64_put(map, behind, 2, NULL), SOMA_INSERTED);
@@ -225,7 +235,8 @@ static enum soma_status decide_late(uint64_t key, bool present, uint64_t *value,
 static void cap_gives_up(const void *unused)
 {
     (void)unused;
-    struct thief thief = {.map = map_of(&(struct soma_u64_options){.deferred_bytes_max = ENTRY_BYTES})};
+    struct thief thief = {
+        .map = map_of(&(struct soma_u64_options){.deferred_bytes_max = VALUE_BYTES, .value_retire = ignore_value})};
     struct crew crew;
     sem_init(&thief.turn, 0, 0);
     sem_init(&thief.done, 0, 0);
@@ -245,11 +256,6 @@ static void cap_gives_up(const void *unused)
 /* ---- Many puts at a cap that lets go again ---- */
 
 #define PUTS 64
-
-static void ignore_value(uint64_t value, void *ctx)
-{
-    (void)value, (void)ctx;
-}
 
 /* Every put retires what it replaces, and the cap has room for few: nothing is lost or left out. */
 static void many_puts_at_cap(const void *unused)
