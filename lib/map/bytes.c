@@ -128,9 +128,9 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     soma__mem_free((void *)(uintptr_t)entry_of(node), entry_bytes(node));
 }
 
-static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node)
+static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
-    (void)list;
+    (void)list, (void)edge;
     return entry_bytes(node);
 }
 

@@ -144,7 +144,7 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
     struct soma__node *node = soma__edge_node(place->word);
     uint64_t edge = soma__edge_read(&node->edge);
     while ((edge & EDGE_FROZEN) == 0) {
-        const enum soma_status room = soma__order_room(list, self, node);
+        const enum soma_status room = soma__order_room(list, self, node, edge);
         if (room != SOMA_OK)
             return room;
         const uint64_t frozen = soma__edge_onward(edge) | EDGE_FROZEN;

@@ -143,7 +143,7 @@ static bool move_in(struct soma__dir *dir, struct soma__reader *self, struct wor
     soma__hash_init(copy, soma__hash_read(node));
     const uint64_t value = soma__value_read(node);
     const uint64_t edge = soma__edge_read(&node->edge);
-    if (soma__order_room(&dir->shape.list, self, node) != SOMA_OK) {
+    if (soma__order_room(&dir->shape.list, self, node, edge) != SOMA_OK) {
         soma__word_drop(dir, copy);
         return false;
     }

@@ -58,13 +58,13 @@ static void release_linked(struct soma__owner *owner, struct soma__node *node, u
     release(owner, (uintptr_t)node, kind_of(edge));
 }
 
-/* An entry at home takes no memory with it; but its value is to be retired, if values are. */
-static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node)
+/* An entry at home takes no memory with it; but its value is to be retired, if values are and this one has not moved. */
+static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
     const struct core *core = core_of_owner(list->owner);
     if (!soma__is_home(&core->dir, node))
         return sizeof(struct word_entry);
-    return core->value_retire.word ? VALUE_BYTES : 0;
+    return core->value_retire.word && kind_of(edge) != RETIRE_MOVED ? VALUE_BYTES : 0;
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
@@ -310,7 +310,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
     (void)old;
     if (!make_fresh(update))
         return SOMA_E_NOMEM;
-    const enum soma_status room = soma__order_room(&core->dir.shape.list, update->self, node);
+    const enum soma_status room = soma__order_room(&core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
     soma__word_fill(&core->dir, update->fresh, value, edge);
@@ -326,7 +326,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
 static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
                                      uint64_t edge, uint64_t old)
 {
-    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node);
+    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
 #if HAVE_CAS16

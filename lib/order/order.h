@@ -57,8 +57,8 @@ struct soma__node {
 /* A list and what is needed to take entries out of it. */
 struct soma__list {
     struct soma__owner *owner;
-    /* What the owner's cap has to have room for before the entry may be taken out. 0: it is not retired. */
-    uint64_t (*node_bytes)(const struct soma__list *list, const struct soma__node *node);
+    /* What the owner's cap has to have room for before the entry with this edge may be taken out. 0: it is not retired. */
+    uint64_t (*node_bytes)(const struct soma__list *list, const struct soma__node *node, uint64_t edge);
     /* Retires what was taken out, whose edge, `edge`, is frozen; room was made for node_bytes. */
     void (*bury)(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge);
 };
@@ -173,11 +173,11 @@ ALWAYS_INLINE unsigned soma__bucket_level(uint64_t index)
 
 /* ---- Changing the list; inside a read section ---- */
 
-/* Makes room to retire an entry. An error: there is none; nothing changed. */
+/* Makes room to retire an entry with this edge. An error: there is none; nothing changed. */
 ALWAYS_INLINE enum soma_status soma__order_room(const struct soma__list *list, struct soma__reader *self,
-                                                const struct soma__node *node)
+                                                const struct soma__node *node, uint64_t edge)
 {
-    const uint64_t bytes = list->node_bytes(list, node);
+    const uint64_t bytes = list->node_bytes(list, node, edge);
     return bytes ? soma__retire_prepare(self, list->owner, bytes) : SOMA_OK;
 }
 
@@ -188,7 +188,7 @@ ALWAYS_INLINE enum soma_status soma__order_unlink(const struct soma__list *list,
                                                   struct atom *prev, uint64_t *word, uint64_t edge)
 {
     struct soma__node *node = soma__edge_node(*word);
-    const enum soma_status room = soma__order_room(list, self, node);
+    const enum soma_status room = soma__order_room(list, self, node, edge);
     if (UNLIKELY(room != SOMA_OK))
         return room;
     if (!soma__edge_swap(prev, word, soma__edge_onward(edge)))
