@@ -56,6 +56,9 @@ struct soma_bytes {
     size_t len;
 };
 
+/** load_percent when the option is 0. */
+#define SOMA_MAP_LOAD_DEFAULT 100
+
 /** Options of soma_map_new(). All-zero is the default. */
 struct soma_map_options {
     size_t struct_size; /**< sizeof(struct soma_map_options), or 0 */
@@ -74,6 +77,11 @@ struct soma_map_options {
     uint64_t deferred_bytes_max; /**< cap on memory waiting for readers, bytes; 0 = SOMA_DEFERRED_BYTES_DEFAULT */
     uint64_t stall_ns;           /**< a grace period longer than this is a stall; 0 = SOMA_STALL_NS_DEFAULT */
     soma_stall_fn stall;         /**< told of a stall; may be NULL */
+    /**
+     * Entries for each 100 buckets at which the table grows, so it is full to between half of this and all of it. A
+     * bucket takes 8 bytes. 25 to 1000; 0 = SOMA_MAP_LOAD_DEFAULT.
+     */
+    unsigned load_percent;
 };
 
 /**
@@ -101,7 +109,8 @@ typedef enum soma_status (*soma_map_update_fn)(const void *key, size_t key_len, 
  *
  * Return:
  *   SOMA_OK             *@out is the map.
- *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, or a flag is unknown.
+ *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, or load_percent is
+ *                       out of its range.
  *   SOMA_E_NOMEM        no memory, no address space, or `reserve` is beyond what the machine can hold.
  *   SOMA_E_UNSUPPORTED  a flag names something this build lacks.
  */

@@ -44,6 +44,9 @@ extern "C" {
 /** A word map. Opaque; made by soma_u64_new(). */
 typedef struct soma_u64 soma_u64;
 
+/** load_percent when the option is 0. */
+#define SOMA_U64_LOAD_DEFAULT 250
+
 /** Options of soma_u64_new(). All-zero is the default. */
 struct soma_u64_options {
     size_t struct_size; /**< sizeof(struct soma_u64_options), or 0 */
@@ -61,6 +64,12 @@ struct soma_u64_options {
     uint64_t deferred_bytes_max; /**< cap on memory waiting for readers, bytes; 0 = SOMA_DEFERRED_BYTES_DEFAULT */
     uint64_t stall_ns;           /**< a grace period longer than this is a stall; 0 = SOMA_STALL_NS_DEFAULT */
     soma_stall_fn stall;         /**< told of a stall; may be NULL */
+    /**
+     * Entries for each 100 buckets at which the table grows, so it is full to between half of this and all of it. A
+     * bucket is a line of 64 bytes that holds two entries; further ones take 32 bytes each and one cache miss more. Less
+     * is faster, more is smaller: docs/performance.md has the curve. 25 to 1000; 0 = SOMA_U64_LOAD_DEFAULT.
+     */
+    unsigned load_percent;
 };
 
 /**
@@ -88,7 +97,8 @@ typedef enum soma_status (*soma_u64_update_fn)(uint64_t key, bool present, uint6
  *
  * Return:
  *   SOMA_OK             *@out is the map.
- *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, or a flag is unknown.
+ *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, or load_percent is
+ *                       out of its range.
  *   SOMA_E_NOMEM        no memory, no address space, or `reserve` is beyond what the machine can hold.
  *   SOMA_E_UNSUPPORTED  a flag names something this build lacks.
  */

@@ -31,7 +31,7 @@ struct soma__dir;
 struct soma__shape {
     struct soma__list list;
     unsigned cell_log2; /* bytes from a bucket to the next, log2; the sentinel is the first 8 of them */
-    unsigned load;      /* entries a bucket at which the table grows, in quarters */
+    unsigned load;      /* entries for each 100 buckets at which the table grows */
 
     /* If entries live in the buckets' cells, else NULL: moves entries of a new bucket into its cell, as far as is
      * convenient; moves all out of the cell of a bucket that goes (false: no memory, or no room to retire). */
@@ -229,7 +229,7 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
 /* How many entries 2^m buckets hold before there should be more. */
 ALWAYS_INLINE uint64_t dir_entries(const struct soma__dir *dir, unsigned m)
 {
-    return ((uint64_t)dir->shape.load << m) / 4;
+    return ((uint64_t)dir->shape.load << m) / 100;
 }
 
 /* A reservation for a map's header and buckets of this size; its first page is committed and zero. NULL if there is no

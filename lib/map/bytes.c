@@ -70,9 +70,8 @@ ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
     return (struct soma_bytes){.data = data, .len = value_len(node)};
 }
 
-/* The kind of map in numbers: the bucket is its sentinel, and one entry a bucket is where the table grows. */
+/* A bucket is its sentinel. */
 #define CELL_LOG2 3
-#define LOAD_QUARTERS 4
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
@@ -147,9 +146,13 @@ static void release_linked(struct soma__owner *owner, struct soma__node *node, u
 }
 
 static const struct core_shape shape = {
-    .dir = {.list = {.node_bytes = node_bytes, .bury = bury}, .cell_log2 = CELL_LOG2, .load = LOAD_QUARTERS},
+    .dir.list.node_bytes = node_bytes,
+    .dir.list.bury = bury,
+    .dir.cell_log2 = CELL_LOG2,
+    .dir.load = SOMA_MAP_LOAD_DEFAULT,
     .release = release,
-    .release_linked = release_linked};
+    .release_linked = release_linked,
+};
 
 ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_t len)
 {
@@ -715,7 +718,7 @@ enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
 
 /* ---- Birth and death, size ---- */
 
-/* struct_size 0 stands for the first release's fields, which are all there are. */
+/* struct_size 0 stands for this release's fields. */
 static bool options_known(const struct soma_map_options *options)
 {
     return options->struct_size == 0 || options->struct_size == sizeof *options;
@@ -734,7 +737,8 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
                                         .deferred_bytes_max = given->deferred_bytes_max,
                                         .stall_ns = given->stall_ns,
                                         .stall = given->stall,
-                                        .ctx = given->ctx};
+                                        .ctx = given->ctx,
+                                        .load_percent = given->load_percent};
     struct core *core;
     const enum soma_status status = core_new(&common, &shape, &core);
     if (status != SOMA_OK)

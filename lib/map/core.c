@@ -22,7 +22,12 @@ static enum soma_status flags_check(unsigned flags)
 
 enum soma_status core_new(const struct core_options *options, const struct core_shape *shape, struct core **out)
 {
-    const enum soma_status known = flags_check(options->flags);
+    const unsigned load = options->load_percent ? options->load_percent : shape->dir.load;
+    enum soma_status known = flags_check(options->flags);
+    if (load < CORE_LOAD_LEAST || load > CORE_LOAD_MOST) {
+        MISUSE("options.load_percent is neither 0 nor from 25 to 1000");
+        known = SOMA_E_INVALID;
+    }
     if (known != SOMA_OK)
         return known;
     struct soma__dir *dir = soma__dir_new(shape->dir.cell_log2);
@@ -31,6 +36,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     struct core *core = (struct core *)(void *)dir;
     soma__dir_init(dir, &shape->dir);
     dir->shape.list.owner = &core->owner;
+    dir->shape.load = load;
     soma__owner_init(&core->owner,
                      options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
     core->owner.release = shape->release;

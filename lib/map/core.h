@@ -44,7 +44,12 @@ struct core_options {
     uint64_t stall_ns;
     soma_stall_fn stall;
     void *ctx;
+    unsigned load_percent;
 };
+
+/* What load_percent may be. */
+#define CORE_LOAD_LEAST 25
+#define CORE_LOAD_MOST 1000
 
 struct stripe {
     struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */

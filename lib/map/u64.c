@@ -80,18 +80,18 @@ static void bury(const struct soma__list *list, struct soma__reader *self, struc
     soma__home_rest(node);
 }
 
-static const struct core_shape shape = {.dir =
-                                            {
-                                                .list = {.node_bytes = node_bytes, .bury = bury},
-                                                .cell_log2 = WORD_CELL_LOG2,
-                                                .load = WORD_LOAD_QUARTERS,
+static const struct core_shape shape = {
+    .dir.list.node_bytes = node_bytes,
+    .dir.list.bury = bury,
+    .dir.cell_log2 = WORD_CELL_LOG2,
+    .dir.load = WORD_LOAD_PERCENT,
 #if HAVE_CAS16
-                                                .fill = soma__cell_fill,
-                                                .empty = soma__cell_empty,
+    .dir.fill = soma__cell_fill,
+    .dir.empty = soma__cell_empty,
 #endif
-                                            },
-                                        .release = release,
-                                        .release_linked = release_linked};
+    .release = release,
+    .release_linked = release_linked,
+};
 
 /* ---- Lookup ---- */
 
@@ -128,10 +128,8 @@ ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_
 ALWAYS_INLINE bool find(const struct soma__dir *dir, uint64_t hash, uint64_t *value)
 {
     const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hash);
-#if HAVE_CAS16
-    if (LIKELY(soma__cell_find((const struct word_cell *)(const void *)bucket, hash, value)))
+    if (LIKELY(soma__cell_find(bucket, hash, value)))
         return true;
-#endif
     const uint64_t word = soma__edge_read(bucket);
     if (LIKELY(soma__edge_starts(word)))
         return find_from(dir, word, hash, value);
@@ -174,24 +172,54 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
     return status;
 }
 
+/* Where a lookup goes on that has found nothing at home: the first edge that leads out of the cell's line. */
+ALWAYS_INLINE uint64_t edge_onward(const struct soma__dir *dir, const struct atom *bucket, uint64_t hash)
+{
+    uint64_t edge = soma__edge_read(bucket);
+    if (UNLIKELY(!soma__edge_starts(edge)))
+        edge = soma__dir_start(dir, WORD_CELL_LOG2, hash);
+    while (HAVE_CAS16 && (edge & EDGE_BUCKET) == 0) {
+        const struct soma__node *node = soma__edge_node(edge);
+        if (soma__cell_of(node) != (const struct word_cell *)(const void *)bucket || soma__hash_read(node) >= hash)
+            break;
+        edge = soma__edge_read(&node->edge);
+    }
+    return edge;
+}
+
 /* Looks up to CORE_FLIGHT keys up in three rounds, each of which touches the lines that the one before has fetched. */
 ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
+    const struct soma__dir *dir = &core->dir;
     uint64_t hashes[CORE_FLIGHT];
     uint64_t edges[CORE_FLIGHT];
+    size_t away[CORE_FLIGHT]; /* whose lookup goes on behind the first line */
+    size_t more = 0;
     size_t hits = 0;
     for (size_t i = 0; i < n; i++) {
         hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, WORD_CELL_LOG2, hashes[i]));
+        PREFETCH(soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]));
     }
     for (size_t i = 0; i < n; i++) {
-        edges[i] = soma__dir_start(&core->dir, WORD_CELL_LOG2, hashes[i]);
-        if ((edges[i] & EDGE_BUCKET) == 0)
-            PREFETCH(soma__edge_node(edges[i]));
-    }
-    for (size_t i = 0; i < n; i++) {
+        const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]);
         uint64_t value;
-        const bool hit = find_from(&core->dir, edges[i], hashes[i], &value);
+        const bool hit = soma__cell_find(bucket, hashes[i], &value);
+        if (hit && values)
+            values[i] = value;
+        if (found)
+            found[i] = hit;
+        hits += hit;
+        if (hit)
+            continue;
+        edges[more] = edge_onward(dir, bucket, hashes[i]);
+        if ((edges[more] & EDGE_BUCKET) == 0)
+            PREFETCH(soma__edge_node(edges[more]));
+        away[more++] = i;
+    }
+    for (size_t k = 0; k < more; k++) {
+        const size_t i = away[k];
+        uint64_t value;
+        const bool hit = find_from(dir, edges[k], hashes[i], &value);
         if (hit && values)
             values[i] = value;
         if (found)
@@ -590,7 +618,7 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
 
 /* ---- Birth and death, size ---- */
 
-/* struct_size 0 stands for the first release's fields, which are all there are. */
+/* struct_size 0 stands for this release's fields. */
 static bool options_known(const struct soma_u64_options *options)
 {
     return options->struct_size == 0 || options->struct_size == sizeof *options;
@@ -609,7 +637,8 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
                                         .deferred_bytes_max = given->deferred_bytes_max,
                                         .stall_ns = given->stall_ns,
                                         .stall = given->stall,
-                                        .ctx = given->ctx};
+                                        .ctx = given->ctx,
+                                        .load_percent = given->load_percent};
     uint64_t seed[2] = {given->seed[0], given->seed[1]};
     struct core *core;
     const enum soma_status status = core_new(&common, &shape, &core);

@@ -30,6 +30,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <soma/u64.h>
+
 #include "base/atom.h"
 #include "base/attr.h"
 #include "dir/dir.h"
@@ -57,7 +59,7 @@ _Static_assert(offsetof(struct word_entry, node.edge) % 16 == 0, "edge and value
 _Static_assert(offsetof(struct word_cell, halves[1].node.edge) % 16 == 0, "edge and value are one 16-byte word");
 
 #define WORD_CELL_LOG2 (HAVE_CAS16 ? 6 : 3)
-#define WORD_LOAD_QUARTERS (HAVE_CAS16 ? SIZED(10, 4) : 4)
+#define WORD_LOAD_PERCENT (HAVE_CAS16 ? SIZED(SOMA_U64_LOAD_DEFAULT, 100) : 100)
 
 /* ---- Values ---- */
 
@@ -104,9 +106,11 @@ ALWAYS_INLINE struct word_cell *soma__cell_of(const struct soma__node *node)
     return (struct word_cell *)((uintptr_t)node & ~(uintptr_t)(sizeof(struct word_cell) - 1));
 }
 
-/* Looks a hash up among the homes of a cell: see Probing. False: ask the list. */
-ALWAYS_INLINE bool soma__cell_find(const struct word_cell *cell, uint64_t hash, uint64_t *value)
+/* Looks a hash up among the homes of a bucket: see Probing. False: ask the list. */
+ALWAYS_INLINE bool soma__cell_find(const struct atom *bucket, uint64_t hash, uint64_t *value)
 {
+#if HAVE_CAS16
+    const struct word_cell *cell = (const struct word_cell *)(const void *)bucket;
     /* order WORD-4 relaxed | hint, rechecked by: the read of the hash after the edge | pairs: ORDER-4 */
     const bool second = atom_load_rlx(&cell->halves[1].node.hash) == hash; /* WORD-4 */
     const struct soma__node *node = &cell->halves[second].node;
@@ -115,6 +119,10 @@ ALWAYS_INLINE bool soma__cell_find(const struct word_cell *cell, uint64_t hash, 
         return false;
     *value = soma__value_read(node);
     return LIKELY((soma__edge_read(&node->edge) & EDGE_FROZEN) == 0);
+#else
+    (void)bucket, (void)hash, (void)value;
+    return false;
+#endif
 }
 
 /* A new entry for this hash, at home if there is room, else in memory of its own; not linked. NULL: no memory. Inside a
