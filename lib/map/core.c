@@ -82,13 +82,21 @@ uint64_t core_count(const struct core *core)
     return (int64_t)count > 0 ? count : 0;
 }
 
+/* Homes rest until grace periods pass, but wait in no chunk, whose closing would see to that, and to stalls. */
+static void look_for_grace(struct soma__reader *self)
+{
+    soma__grace_poll(soma__grace_cookie_near());
+    if (self != &soma__reader_spare && self->due == DUE_NOTHING)
+        self->due = DUE_AGAIN;
+}
+
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
         soma__dir_fit(&core->dir, core_count(core));
     if (core->dir.shape.fill && changes % CORE_REST_PERIOD == 0)
-        soma__grace_poll(soma__grace_cookie_near());
+        look_for_grace(self);
     soma__dir_help(&core->dir, self);
 }
 

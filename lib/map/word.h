@@ -114,8 +114,9 @@ ALWAYS_INLINE bool soma__cell_find(const struct atom *bucket, uint64_t hash, uin
     /* order WORD-4 relaxed | hint, rechecked by: the read of the hash after the edge | pairs: ORDER-4 */
     const bool second = atom_load_rlx(&cell->halves[1].node.hash) == hash; /* WORD-4 */
     const struct soma__node *node = &cell->halves[second].node;
-    const bool live = soma__edge_starts(soma__edge_read(&node->edge));
-    if (!live || soma__hash_read(node) != hash)
+    const uint64_t edge = soma__edge_read(&node->edge);
+    /* One branch, since each alone is hard to predict. */
+    if (!((edge != 0) & ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0) & (soma__hash_read(node) == hash)))
         return false;
     *value = soma__value_read(node);
     return LIKELY((soma__edge_read(&node->edge) & EDGE_FROZEN) == 0);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* u64.c - the word map, call by call: every status of every function, and what it leaves behind. SOMA_E_NOMEM is
  * reached in fault/, SOMA_E_LIMIT in limit.c. */
+#include <limits.h>
 #include <criterion/criterion.h>
 
 #include <soma/soma.h>
@@ -61,6 +62,16 @@ Test(u64_new, knows_its_flags)
     cr_assert_eq(new_with(&(struct soma_u64_options){.flags = SOMA_DIGEST}), SOMA_E_UNSUPPORTED);
     for (unsigned bit = 2; bit < 32; bit++)
         cr_assert_eq(new_with(&(struct soma_u64_options){.flags = 1u << bit}), SOMA_E_INVALID);
+}
+
+Test(u64_new, knows_what_load_makes_sense)
+{
+    const unsigned good[] = {25, SOMA_U64_LOAD_DEFAULT, 1000};
+    const unsigned bad[] = {1, 24, 1001, UINT_MAX};
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        cr_assert_eq(new_with(&(struct soma_u64_options){.load_percent = good[i]}), SOMA_OK);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        cr_assert_eq(new_with(&(struct soma_u64_options){.load_percent = bad[i]}), SOMA_E_INVALID);
 }
 
 Test(u64_new, reserves)
