@@ -8,7 +8,8 @@
  * old one in the same swap (REPLACED).
  *
  * Takes effect
- *   get       found: at the read of the value, since the link, read after it, was not frozen. Absent: at the read of the
+ *   get       found: at the read of the value, since the link, read after it, was not frozen; at home (word.h), or at the
+ *             entry's deletion, if that came between the reads of its link and of its value. Absent: at the read of the
  *             edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was
  *             later: an entry that is reached was linked when the edge to it was read, and while a frozen entry is
  *             linked no other with its key is (inserting takes it out first).
