@@ -211,7 +211,7 @@ bool soma__cell_empty(struct soma__dir *dir, struct soma__reader *self, uint64_t
 {
     struct word_cell *cell = soma__cell_at(dir, index);
     for (unsigned home = 0; home < WORD_HOMES; home++) {
-        const uint64_t word = atom_load_rlx(ledger_of(cell)); /* claims are over: S1 in shrink.c */
+        const uint64_t word = atom_load_rlx(ledger_of(cell)); /* HOME-1: claims are over, see S1 in shrink.c */
         if ((word & taken_bit(home)) != 0 && (word & resting_bit(home)) == 0 &&
             !move_out(dir, self, &cell->halves[home].node))
             return false;

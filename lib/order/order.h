@@ -63,7 +63,7 @@ struct soma__list {
     void (*bury)(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge);
 };
 
-/* order ORDER-4 relaxed | not yet shared: ORDER-3 publishes it | pairs: ORDER-5 */
+/* order ORDER-4 relaxed | not yet shared: ORDER-3 publishes it | pairs: ORDER-5, WORD-4 */
 ALWAYS_INLINE void soma__hash_init(struct soma__node *node, uint64_t hash)
 {
     atom_store_rlx(&node->hash, hash);

@@ -132,7 +132,7 @@ static bool all_done(void)
 static void start(void)
 {
     atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
-    /* order GRACE-6 acquire | guarded by: started | pairs: GRACE-5
+    /* order GRACE-6 acquire | guarded by: started | pairs: GRACE-5, GRACE-8
      * weaker: the sampling below misses a section that took its place before (see joined_open). Nothing is released:
      * who comes later knows what cookies before it were taken for, since all of them are one release sequence. */
     atom_add_acq(&grace.started, 1);
