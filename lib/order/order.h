@@ -109,7 +109,7 @@ ALWAYS_INLINE bool soma__edge_starts(uint64_t word)
     return word != 0 && (word & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0;
 }
 
-/* order ORDER-1 acquire | guarded by: edge | pairs: ORDER-2, ORDER-3
+/* order ORDER-1 acquire | guarded by: edge | pairs: ORDER-2, ORDER-3, WORD-1
  * weaker: an entry is reached before its hash and value are there to be read. */
 ALWAYS_INLINE uint64_t soma__edge_read(const struct atom *edge)
 {
