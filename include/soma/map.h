@@ -251,6 +251,20 @@ SOMA_API enum soma_status soma_map_update(soma_map *map, const void *key, size_t
 SOMA_API enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
                                             const struct soma_bytes *values, size_t n, size_t *done);
 
+/**
+ * soma_map_remove_many() - remove n keys in order, overlapping their memory accesses.
+ * @keys:  n keys; one that stands there twice is found once.
+ * @old:   out, n values or NULL; old[i] is written when keys[i] was there. Borrowed: call in a read section to use them.
+ * @found: out, n flags or NULL.
+ * @done:  out always but on SOMA_E_INVALID: how many keys, from the first, are dealt with.
+ *
+ * Each removal takes effect on its own; the whole is not atomic.
+ * Return: SOMA_OK none of the keys is there any more · SOMA_E_NOMEM or SOMA_E_LIMIT: the first *@done are gone, the
+ *   rest as they were · SOMA_E_INVALID nothing removed.
+ */
+SOMA_API enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *keys, size_t n,
+                                               struct soma_bytes *old, bool *found, size_t *done);
+
 /** soma_map_clear() - remove every key, beside other threads if need be. As soma_u64_clear(). */
 SOMA_API enum soma_status soma_map_clear(soma_map *map);
 

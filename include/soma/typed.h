@@ -366,6 +366,29 @@ static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *
     return status;
 }
 
+/** NAME_remove_many() - see soma_u64_remove_many(). */
+static inline enum soma_status SOMA_TYPED_FN(_remove_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys,
+                                                           size_t n, bool *found, size_t *done)
+{
+    enum soma_status status = SOMA_OK;
+    size_t total = 0;
+    if (!map || (n > 0 && !keys))
+        return SOMA_E_INVALID;
+    while (status == SOMA_OK && total < n) {
+        const size_t some = n - total < SOMA_TYPED_CHUNK ? n - total : SOMA_TYPED_CHUNK;
+        uint64_t key_words[SOMA_TYPED_CHUNK];
+        size_t removed = 0;
+        for (size_t i = 0; i < some; i++)
+            key_words[i] = SOMA_TYPED_FN(_word_of_key)(keys[total + i]);
+        status = soma_u64_remove_many(SOMA_TYPED_FN(_raw)(map), key_words, some, NULL, found ? found + total : NULL,
+                                      &removed);
+        total += removed;
+    }
+    if (done)
+        *done = total;
+    return status;
+}
+
 /** NAME_clear() - see soma_u64_clear(). */
 static inline enum soma_status SOMA_TYPED_FN(_clear)(struct SOMA_TYPED_NAME *map)
 {
@@ -649,6 +672,31 @@ static inline enum soma_status SOMA_TYPED_FN(_put_many)(struct SOMA_TYPED_NAME *
         }
         status = soma_map_put_many(SOMA_TYPED_FN(_raw)(map), key_bytes, bytes, some, &stored);
         total += stored;
+    }
+    if (done)
+        *done = total;
+    return status;
+}
+
+/** NAME_remove_many() - see soma_map_remove_many(). */
+static inline enum soma_status SOMA_TYPED_FN(_remove_many)(struct SOMA_TYPED_NAME *map, const SOMA_TYPED_K *keys,
+                                                           size_t n, bool *found, size_t *done)
+{
+    enum soma_status status = SOMA_OK;
+    size_t total = 0;
+    if (!map || (n > 0 && !keys))
+        return SOMA_E_INVALID;
+    while (status == SOMA_OK && total < n) {
+        const size_t some = n - total < SOMA_TYPED_CHUNK ? n - total : SOMA_TYPED_CHUNK;
+        struct soma_bytes key_bytes[SOMA_TYPED_CHUNK];
+        size_t removed = 0;
+        for (size_t i = 0; i < some; i++) {
+            key_bytes[i].data = &keys[total + i];
+            key_bytes[i].len = sizeof keys[0];
+        }
+        status = soma_map_remove_many(SOMA_TYPED_FN(_raw)(map), key_bytes, some, NULL, found ? found + total : NULL,
+                                      &removed);
+        total += removed;
     }
     if (done)
         *done = total;

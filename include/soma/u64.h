@@ -220,6 +220,20 @@ SOMA_API enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys,
                                             size_t *done);
 
 /**
+ * soma_u64_remove_many() - remove n keys in order, overlapping their memory accesses.
+ * @keys:  n keys; one that stands there twice is found once.
+ * @old:   out, n words or NULL; old[i] is written when keys[i] was there.
+ * @found: out, n flags or NULL.
+ * @done:  out always but on SOMA_E_INVALID: how many keys, from the first, are dealt with.
+ *
+ * Each removal takes effect on its own; the whole is not atomic.
+ * Return: SOMA_OK none of the keys is there any more · SOMA_E_NOMEM or SOMA_E_LIMIT: the first *@done are gone, the
+ *   rest as they were · SOMA_E_INVALID nothing removed.
+ */
+SOMA_API enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old,
+                                               bool *found, size_t *done);
+
+/**
  * soma_u64_clear() - remove every key, beside other threads if need be.
  *
  * Not one instant: each key goes by itself. A key that is there from call to return of everybody's is removed; one

@@ -666,29 +666,72 @@ enum soma_status soma_map_update(soma_map *map, const void *key, size_t key_len,
     return update_map(map, key, key_len, decide_update, &order, NULL);
 }
 
-/* ---- Many puts ---- */
+/* ---- Many updates ---- */
 
-/* Stores one flight's worth of pairs; *done goes up with each. */
-static enum soma_status put_flight(struct core *core, struct soma__reader *self, const struct soma_bytes *keys,
-                                   const struct soma_bytes *values, size_t flight, size_t *done)
+/* As in u64.c. */
+struct batch {
+    const struct soma_bytes *keys;
+    const struct soma_bytes *values; /* of puts, else NULL */
+    size_t n;
+    struct soma_bytes *old; /* or NULL */
+    bool *found;            /* or NULL */
+    size_t done;
+};
+
+static enum soma_status update_one(struct core *core, struct soma__reader *self, decide_fn decide,
+                                   const struct key *key, struct batch *batch)
+{
+    const size_t i = batch->done;
+    const struct order order = {.value = batch->values ? batch->values[i] : (struct soma_bytes){.data = NULL}};
+    struct soma_bytes old;
+    struct update update = {.core = core, .self = self, .key = *key, .order = &order};
+    const enum soma_status status = attempts(&update, decide, &old);
+    if (status < 0)
+        return status;
+    const bool was_there = status == SOMA_REPLACED || status == SOMA_REMOVED;
+    if (batch->old && was_there)
+        batch->old[i] = old;
+    if (batch->found)
+        batch->found[i] = was_there;
+    batch->done++;
+    return SOMA_OK;
+}
+
+/* The next flight's worth of updates. */
+static enum soma_status update_flight(struct core *core, struct soma__reader *self, decide_fn decide,
+                                      struct batch *batch)
 {
     struct key wanted[CORE_FLIGHT];
+    const size_t flight = batch->n - batch->done < CORE_FLIGHT ? batch->n - batch->done : CORE_FLIGHT;
     for (size_t i = 0; i < flight; i++) {
-        wanted[i] = hashed(core, keys[i].data, keys[i].len);
+        const struct soma_bytes key = batch->keys[batch->done + i];
+        wanted[i] = hashed(core, key.data, key.len);
         PREFETCH(soma__dir_bucket_hint(&core->dir, CELL_LOG2, wanted[i].hash));
     }
     for (size_t i = 0; i < flight; i++)
         PREFETCH(soma__edge_node(soma__dir_start(&core->dir, CELL_LOG2, wanted[i].hash)));
     for (size_t i = 0; i < flight; i++) {
-        const struct order order = {.value = values[i]};
-        struct soma_bytes old;
-        struct update update = {.core = core, .self = self, .key = wanted[i], .order = &order};
-        const enum soma_status status = attempts(&update, decide_put, &old);
+        const enum soma_status status = update_one(core, self, decide, &wanted[i], batch);
         if (status < 0)
             return status;
-        ++*done;
     }
     return SOMA_OK;
+}
+
+static enum soma_status update_many(soma_map *map, decide_fn decide, struct batch *batch)
+{
+    enum soma_status status = SOMA_OK;
+    unsigned tries = 0;
+    while (batch->done < batch->n && status >= 0) {
+        const size_t before = batch->done;
+        const struct soma__section section = soma__section_enter();
+        status = update_flight(&map->core, section.self, decide, batch);
+        core_exit(&map->core, section);
+        tries = batch->done > before ? 0 : tries;
+        if (status < 0 && core_retry(&map->core, status, &tries))
+            status = SOMA_OK;
+    }
+    return status;
 }
 
 enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys, const struct soma_bytes *values,
@@ -698,21 +741,24 @@ enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
         MISUSE("map, a key or a value is NULL, or a length is absurd");
         return SOMA_E_INVALID;
     }
-    enum soma_status status = SOMA_OK;
-    size_t stored = 0;
-    unsigned tries = 0;
-    while (stored < n && status >= 0) {
-        const size_t before = stored;
-        const struct soma__section section = soma__section_enter();
-        status = put_flight(&map->core, section.self, keys + stored, values + stored,
-                            n - stored < CORE_FLIGHT ? n - stored : CORE_FLIGHT, &stored);
-        core_exit(&map->core, section);
-        tries = stored > before ? 0 : tries;
-        if (status < 0 && core_retry(&map->core, status, &tries))
-            status = SOMA_OK;
-    }
+    struct batch batch = {.keys = keys, .values = values, .n = n};
+    const enum soma_status status = update_many(map, decide_put, &batch);
     if (done)
-        *done = stored;
+        *done = batch.done;
+    return status;
+}
+
+enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *keys, size_t n, struct soma_bytes *old,
+                                      bool *found, size_t *done)
+{
+    if (UNLIKELY(!map || !many_ok(keys, n))) {
+        MISUSE("map or a key is NULL, or a length is absurd");
+        return SOMA_E_INVALID;
+    }
+    struct batch batch = {.keys = keys, .n = n, .old = old, .found = found};
+    const enum soma_status status = update_many(map, decide_remove, &batch);
+    if (done)
+        *done = batch.done;
     return status;
 }
 

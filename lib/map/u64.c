@@ -560,37 +560,80 @@ enum soma_status soma_u64_update(soma_u64 *map, uint64_t key, soma_u64_update_fn
     return update_map(map, decide_update, &order, NULL);
 }
 
-/* ---- Many puts ---- */
+/* ---- Many updates ---- */
 
-/* Fetches what the puts of a flight will walk through. */
+/* What the updates of one call have in common, and where their answers go. */
+struct batch {
+    const uint64_t *keys;
+    const uint64_t *values; /* of puts, else NULL */
+    size_t n;
+    uint64_t *old; /* or NULL */
+    bool *found;   /* or NULL */
+    size_t done;
+};
+
+/* Fetches what the updates of a flight will walk through. */
 ALWAYS_INLINE void fetch_flight(const struct core *core, const uint64_t *keys, size_t n)
 {
+    const struct soma__dir *dir = &core->dir;
     uint64_t hashes[CORE_FLIGHT];
     for (size_t i = 0; i < n; i++) {
         hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(&core->dir, WORD_CELL_LOG2, hashes[i]));
+        PREFETCH(soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]));
     }
     for (size_t i = 0; i < n; i++)
-        PREFETCH(soma__edge_node(soma__dir_start(&core->dir, WORD_CELL_LOG2, hashes[i])));
+        PREFETCH(soma__edge_node(edge_onward(dir, soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]), hashes[i])));
 }
 
-/* Stores up to a section's worth of pairs; *done goes up with each. */
-static enum soma_status put_section(struct core *core, struct soma__reader *self, const uint64_t *keys,
-                                    const uint64_t *values, size_t end, size_t *done)
+ALWAYS_INLINE enum soma_status update_one(struct core *core, struct soma__reader *self, decide_fn decide,
+                                          struct batch *batch)
 {
-    while (*done < end) {
-        const size_t flight = end - *done < CORE_FLIGHT ? end - *done : CORE_FLIGHT;
-        fetch_flight(core, keys + *done, flight);
+    const size_t i = batch->done;
+    const struct order order = {.key = batch->keys[i], .value = batch->values ? batch->values[i] : 0};
+    uint64_t old = 0;
+    const enum soma_status status = attempts(core, self, decide, &order, &old);
+    if (status < 0)
+        return status;
+    const bool was_there = status == SOMA_REPLACED || status == SOMA_REMOVED;
+    if (batch->old && was_there)
+        batch->old[i] = old;
+    if (batch->found)
+        batch->found[i] = was_there;
+    batch->done++;
+    return SOMA_OK;
+}
+
+/* Up to a section's worth of updates. */
+ALWAYS_INLINE enum soma_status update_section(struct core *core, struct soma__reader *self, decide_fn decide,
+                                              struct batch *batch)
+{
+    const size_t end = batch->n - batch->done < CORE_SECTION ? batch->n : batch->done + CORE_SECTION;
+    while (batch->done < end) {
+        const size_t flight = end - batch->done < CORE_FLIGHT ? end - batch->done : CORE_FLIGHT;
+        fetch_flight(core, batch->keys + batch->done, flight);
         for (size_t i = 0; i < flight; i++) {
-            const struct order order = {.key = keys[*done], .value = values[*done]};
-            uint64_t old;
-            const enum soma_status status = attempts(core, self, decide_put, &order, &old);
+            const enum soma_status status = update_one(core, self, decide, batch);
             if (status < 0)
                 return status;
-            ++*done;
         }
     }
     return SOMA_OK;
+}
+
+ALWAYS_INLINE enum soma_status update_many(soma_u64 *map, decide_fn decide, struct batch *batch)
+{
+    enum soma_status status = SOMA_OK;
+    unsigned tries = 0;
+    while (batch->done < batch->n && status >= 0) {
+        const size_t before = batch->done;
+        const struct soma__section section = soma__section_enter();
+        status = update_section(&map->core, section.self, decide, batch);
+        core_exit(&map->core, section);
+        tries = batch->done > before ? 0 : tries;
+        if (status < 0 && core_retry(&map->core, status, &tries))
+            status = SOMA_OK;
+    }
+    return status;
 }
 
 enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const uint64_t *values, size_t n, size_t *done)
@@ -599,21 +642,24 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
         MISUSE("map, keys or values is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }
-    enum soma_status status = SOMA_OK;
-    size_t stored = 0;
-    unsigned tries = 0;
-    while (stored < n && status >= 0) {
-        const size_t before = stored;
-        const struct soma__section section = soma__section_enter();
-        status = put_section(&map->core, section.self, keys, values,
-                             n - stored < CORE_SECTION ? n : stored + CORE_SECTION, &stored);
-        core_exit(&map->core, section);
-        tries = stored > before ? 0 : tries;
-        if (status < 0 && core_retry(&map->core, status, &tries))
-            status = SOMA_OK;
-    }
+    struct batch batch = {.keys = keys, .values = values, .n = n};
+    const enum soma_status status = update_many(map, decide_put, &batch);
     if (done)
-        *done = stored;
+        *done = batch.done;
+    return status;
+}
+
+enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old, bool *found,
+                                      size_t *done)
+{
+    if (UNLIKELY(!map || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
+        MISUSE("map or keys is NULL, or n is absurd");
+        return SOMA_E_INVALID;
+    }
+    struct batch batch = {.keys = keys, .n = n, .old = old, .found = found};
+    const enum soma_status status = update_many(map, decide_remove, &batch);
+    if (done)
+        *done = batch.done;
     return status;
 }
 

@@ -649,6 +649,33 @@ Test(map_put_many, stores_in_order)
     soma_map_free(map);
 }
 
+Test(map_remove_many, removes_in_order)
+{
+    soma_map *map = fresh();
+    static struct many many;
+    struct soma_bytes *old = many.values;
+    size_t done = 77;
+    number_keys(&many);
+    for (size_t i = 0; i < MANY; i++)
+        cr_assert_eq(put(map, many.text[i], many.text[i], NULL), SOMA_INSERTED);
+    many.keys[7] = many.keys[3];
+    cr_assert_eq(soma_map_remove_many(map, NULL, 0, NULL, NULL, &done), SOMA_OK);
+    cr_assert_eq(done, 0);
+    soma_read_enter();
+    cr_assert_eq(soma_map_remove_many(map, many.keys, MANY, old, many.found, &done), SOMA_OK);
+    cr_assert_eq(done, MANY);
+    for (size_t i = 0; i < MANY; i++) {
+        cr_assert_eq(many.found[i], i != 7);
+        cr_assert(!many.found[i] || same(old[i], many.keys[i]));
+    }
+    soma_read_exit();
+    cr_assert_eq(soma_map_count_approx(map), 1);
+    cr_assert_eq(soma_map_remove_many(map, many.keys, MANY, NULL, NULL, NULL), SOMA_OK);
+    cr_assert_eq(soma_map_remove_many(NULL, many.keys, 1, NULL, NULL, &done), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_remove_many(map, NULL, 1, NULL, NULL, &done), SOMA_E_INVALID);
+    soma_map_free(map);
+}
+
 /* ---- Clear, size ---- */
 
 Test(map_clear, empties)

@@ -168,12 +168,18 @@ Test(typed_word, many)
     const size_t sizes[] = {0, 1, 63, 64, 65, 128, MANY};
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         check_ages_get_many(map, keys, sizes[i]);
+    bool found[MANY];
+    cr_assert_eq(ages_remove_many(map, keys, MANY, found, &done), SOMA_OK);
+    cr_assert_eq(done, MANY);
+    for (size_t i = 0; i < MANY; i++)
+        cr_assert_eq(found[i], i % 2 == 0);
+    cr_assert_eq(ages_remove_many(map, NULL, 1, NULL, &done), SOMA_E_INVALID);
     cr_assert_eq(ages_put_many(map, NULL, NULL, 0, &done), SOMA_OK);
     cr_assert_eq(done, 0);
     cr_assert_eq(ages_put_many(map, NULL, values, 1, &done), SOMA_E_INVALID);
     cr_assert_eq(ages_put_many(map, keys, NULL, 1, NULL), SOMA_E_INVALID);
     cr_assert_eq(ages_get_many(map, NULL, 3, NULL, NULL), 0);
-    cr_assert_eq(ages_count_approx(map), MANY / 2);
+    cr_assert_eq(ages_count_approx(map), 0);
     ages_free(map);
 }
 
@@ -383,6 +389,10 @@ Test(typed_bytes, many)
         cr_assert(found[i] == (i % 2 == 0) && equal(&out[i], found[i] ? i : -1));
     cr_assert_eq(records_get_many(map, keys, 65, NULL, NULL), 33);
     cr_assert_eq(records_get_many(map, NULL, 1, NULL, NULL), 0);
+    cr_assert_eq(records_remove_many(map, keys, MANY, found, &done), SOMA_OK);
+    cr_assert_eq(done, MANY);
+    for (int i = 0; i < MANY; i++)
+        cr_assert_eq(found[i], i % 2 == 0);
     cr_assert_eq(records_put_many(map, keys, NULL, 1, NULL), SOMA_E_INVALID);
     records_free(map);
 }

@@ -448,6 +448,43 @@ Test(u64_put_many, stores_in_order)
     soma_u64_free(map);
 }
 
+Test(u64_remove_many, removes_in_order)
+{
+    soma_u64 *map = fresh();
+    static struct many many;
+    static uint64_t old[MANY];
+    static bool found[MANY];
+    size_t done = 0;
+    for (uint64_t i = 0; i < MANY; i++) {
+        many.keys[i] = i;
+        many.values[i] = i * 10;
+    }
+    cr_assert_eq(soma_u64_put_many(map, many.keys, many.values, MANY, NULL), SOMA_OK);
+    cr_assert_eq(soma_u64_remove(map, many.keys[1], NULL), SOMA_REMOVED);
+    cr_assert_eq(soma_u64_remove_many(map, many.keys, MANY, old, found, &done), SOMA_OK);
+    cr_assert_eq(done, MANY);
+    cr_assert_eq(soma_u64_count_approx(map), 0);
+    for (size_t i = 0; i < MANY; i++) {
+        cr_assert_eq(found[i], i != 1, "key %zu", i);
+        cr_assert(!found[i] || old[i] == many.values[i], "key %zu", i);
+    }
+    cr_assert_eq(soma_u64_remove_many(map, many.keys, MANY, NULL, found, NULL), SOMA_OK);
+    cr_assert(!found[0]);
+    soma_u64_free(map);
+}
+
+Test(u64_remove_many, takes_none_and_refuses_nulls)
+{
+    soma_u64 *map = fresh();
+    size_t done = 5;
+    cr_assert_eq(soma_u64_remove_many(map, NULL, 0, NULL, NULL, &done), SOMA_OK);
+    cr_assert_eq(done, 0);
+    cr_assert_eq(soma_u64_remove_many(map, NULL, 1, NULL, NULL, &done), SOMA_E_INVALID);
+    cr_assert_eq(soma_u64_remove_many(NULL, NULL, 0, NULL, NULL, &done), SOMA_E_INVALID);
+    cr_assert_eq(done, 0);
+    soma_u64_free(map);
+}
+
 Test(u64_put_many, takes_none)
 {
     soma_u64 *map = fresh();

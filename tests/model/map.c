@@ -373,15 +373,36 @@ static void do_put_many(struct model *m)
     verified(n);
 }
 
+static void do_remove_many(struct model *m)
+{
+    bool there[MANY];
+    size_t done = MANY + 1;
+    const size_t n = (size_t)rng_below(&m->rng, MANY + 1);
+    for (size_t k = 0; k < n; k++) {
+        const size_t i = some_key(m);
+        make_key(&many.keys[k], i);
+        many.key_bytes[k] = bytes_of(&many.keys[k]);
+        there[k] = m->there[i];
+        if (there[k])
+            oracle_drop(m, i);
+    }
+    EXPECT_EQ(soma_map_remove_many(m->map, many.key_bytes, n, NULL, many.found, &done), SOMA_OK);
+    EXPECT_EQ(done, n);
+    for (size_t k = 0; k < n; k++)
+        EXPECT_EQ(many.found[k], there[k]);
+    verified(n);
+}
+
 /* ---- Runs ---- */
 
 typedef void (*verb)(struct model *);
 
 /* What a phase draws from; the same verb twice is twice as likely. */
 static const verb growing[] = {do_put, do_put, do_put_new, do_put_new, do_put_many, do_fetch_add, do_update, do_get};
-static const verb draining[] = {do_remove, do_remove, do_remove, do_remove_if, do_get, do_cas, do_update, do_get_many};
-static const verb mixed[] = {do_put,       do_put_new, do_replace, do_cas,      do_remove,   do_remove_if, do_get_copy,
-                             do_fetch_add, do_update,  do_get,     do_get_many, do_put_many, do_remove};
+static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if,
+                                do_get,    do_cas,    do_update,      do_get_many};
+static const verb mixed[] = {do_put,       do_put_new, do_replace, do_cas,      do_remove,   do_remove_if,  do_get_copy,
+                             do_fetch_add, do_update,  do_get,     do_get_many, do_put_many, do_remove_many};
 
 static void draw(struct model *m, const verb *verbs, size_t count, size_t steps)
 {
