@@ -7,7 +7,7 @@
  *   name            arguments                      when
  *   cas_failed      edge                           a swap of an edge found another edge than expected
  *   update_retry    map, hash                      an update starts again because another one got in its way
- *   help_unlink     entry                          a walk takes out an entry that another thread has frozen, or tries to
+ *   help_unlink     entry                          a walk takes out an entry that is frozen but still linked, or tries to
  *   help_bucket     bucket, its word               a walk takes out a sentinel that is going, or finishes one that is coming
  *   help_grow       map, first and last bucket     an update sets up a block of new buckets
  *   grow_begin      map, log2 of the buckets       a thread commits memory for so many buckets; another may do so as well

@@ -14,6 +14,8 @@ from profile import Column, Profile
 from symbols import Mappings, Symbols, load_segments, name_stacks
 
 TRACEFS = [pathlib.Path('/sys/kernel/tracing'), pathlib.Path('/sys/kernel/debug/tracing')]
+BUFFERS_MIB = 128   # of all CPUs together: stacks come in bursts while a map grows
+STACK_BYTES = 4096  # copied at each event, to be unwound by DWARF
 NOTE = re.compile(r'Provider: (\S+)\s+Name: (\S+)\s+Location: (0x[0-9a-f]+), Base: (0x[0-9a-f]+)')
 
 
@@ -51,6 +53,7 @@ class Uprobes:
 
     def __init__(self, files):
         self.group = f'soma_{os.getpid()}'
+        self.mark = f'__{os.getpid()}'  # ends the names of our events: the kernel's counts do not say the group
         self.files = files
         self.names = set()
         found = [path / 'uprobe_events' for path in TRACEFS if (path / 'uprobe_events').exists()]
@@ -69,35 +72,54 @@ class Uprobes:
         try:
             for path in self.files:
                 for name, offset in sorted(probes_of(path)):
-                    self._write(f'p:{self.group}/{name} {path}:{offset:#x}\n')
+                    self._write(f'p:{self.group}/{name}{self.mark} {path}:{offset:#x}\n')
                     self.names.add(name)
         except OSError as error:
             self.__exit__()
             raise Skipped(f'uprobes are not permitted ({error.strerror})') from None
         return self
 
+    def hits(self):
+        """{name: how often it was hit}: the kernel counts all, also those that it has no room to record."""
+        sums = dict.fromkeys(self.names, 0)
+        for line in self.events.with_name('uprobe_profile').read_text().splitlines():
+            name, hits = line.split()[-2:]
+            if name.endswith(self.mark):
+                sums[name.removesuffix(self.mark)] += int(hits)
+        return sums
+
     def __exit__(self, *_):
         for name in self.names:
             try:
-                self._write(f'-:{self.group}/{name}\n')
+                self._write(f'-:{self.group}/{name}{self.mark}\n')
             except OSError as error:
                 say(f'cannot remove the uprobe {self.group}/{name}: {error.strerror}')
+
+
+def buffer():
+    """The size of a CPU's buffer, a power of two."""
+    mib = max(1, BUFFERS_MIB // (os.cpu_count() or 1))
+    return f'{1 << (mib.bit_length() - 1)}M'
 
 
 def by_perf(job, files):
     perf = tool('perf', 'linux-perf')
     data = job.scratch / 'contention.data'
-    counted = []
     with Uprobes(files) as uprobes:
-        result = subprocess.run([perf, 'record', '-q', '-o', '/dev/null', '-e', f'{uprobes.group}:*', 'true'],
-                                capture_output=True, text=True, check=False)
+        event = f'{uprobes.group}:*'
+        result = subprocess.run([perf, 'record', '-q', '-o', '/dev/null', '-e', event, 'true'], capture_output=True,
+                                text=True, check=False)
         if result.returncode != 0:
             raise Skipped('perf may not record uprobes here')
-        cpu.record(job, perf, data, ['-e', f'{uprobes.group}:*'], ['-c', '1'])
+        cpu.record(job, perf, data, ['-e', event], ['-c', '1', '-m', buffer()], STACK_BYTES)
+        lost = uprobes.hits()
         samples = cpu.read_samples(perf, data, job.settings.unwind)
-        for event, frames in cpu.name_samples(samples):
-            counted.append((frames, event.rpartition(':')[2].strip(), 1))
-    return counted
+    counted = []
+    for event, frames in cpu.name_samples(samples):
+        name = event.rpartition(':')[2].strip().removesuffix(uprobes.mark)
+        counted.append((frames, name, 1))
+        lost[name] -= 1
+    return counted + [(['[stack lost]'], name, count) for name, count in lost.items() if count > 0]
 
 
 # ---- By breakpoints in the program ----

@@ -134,6 +134,8 @@ static void on_trap(int number, siginfo_t *info, void *context)
     int first = 0;
     while (first < all && (uintptr_t)frames[first] - address > 1)
         first++;
+    if (first < all)
+        frames[first] = (void *)address;
     pthread_mutex_lock(&stacks_lock);
     struct stack *stack = first < all ? stack_find(frames + first, all - first, (uint64_t)(probe - probes)) : NULL;
     if (stack)

@@ -8,10 +8,7 @@ from profile import Column, Profile
 from symbols import Symbols, in_file
 
 FRAME = re.compile(r'\s+([0-9a-f]+) (.*?)(\+0x[0-9a-f]+)? \((.*)\)$')
-
-
-def unwinding(settings):
-    return ['--call-graph', 'dwarf,8192' if settings.unwind == 'dwarf' else 'fp']
+STACK_BYTES = 8192  # copied at each sample, to be unwound by DWARF
 
 
 def paranoia():
@@ -34,10 +31,10 @@ def clock_event(perf, settings):
     raise Skipped(f'perf may not record here (kernel.perf_event_paranoid is {paranoia()}): {said[:120]}')
 
 
-def record(job, perf, data, events, frequency):
+def record(job, perf, data, events, rate, stack_bytes=STACK_BYTES):
     """Runs the program under perf record. The program's own failure is not perf's."""
-    run_program([perf, 'record', '-q', '-o', str(data)] + events + unwinding(job.settings) + frequency + ['--'] +
-                job.command, job.settings)
+    unwinding = ['--call-graph', f'dwarf,{stack_bytes}' if job.settings.unwind == 'dwarf' else 'fp']
+    run_program([perf, 'record', '-q', '-o', str(data)] + events + unwinding + rate + ['--'] + job.command, job.settings)
 
 
 def read_samples(perf, data, unwound):
