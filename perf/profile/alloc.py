@@ -6,7 +6,7 @@ import re
 import shutil
 import subprocess
 
-from job import BUILD, Skipped, run_program
+from job import BUILD, Skipped, run_program, say
 from profile import Column, Profile
 from symbols import Mappings, Symbols, name_stacks
 
@@ -94,16 +94,27 @@ def without_allocator(frames):
     return frames
 
 
-def collect(job):
+def is_empty(dump):
+    """Whether nothing was sampled: a jemalloc that is linked but stands behind libc's malloc has nothing to do."""
+    totals = COUNTS.search(dump.read_text(errors='replace'))
+    return not totals or totals[3] == '0'
+
+
+def dumps_of(job):
+    """(the heap dumps of a run, how they were made)."""
     how = job.settings.alloc_with
-    note = 'by jemalloc\'s heap profiling'
-    if how in ('auto', 'jemalloc') and uses_jemalloc(job.command) and jemalloc_profiles(job.command):
+    if how != 'malloc' and uses_jemalloc(job.command) and jemalloc_profiles(job.command):
         dumps = by_jemalloc(job)
+        if how == 'jemalloc' or not all(map(is_empty, dumps)):
+            return dumps, 'by jemalloc\'s heap profiling'
+        say('alloc: the program\'s jemalloc has allocated nothing; once more with a sampling malloc')
     elif how == 'jemalloc':
         raise Skipped('the program does not use a jemalloc that has profiling compiled in')
-    else:
-        dumps = by_sampling(job)
-        note = 'by a sampling malloc in front of the program\'s own'
+    return by_sampling(job), 'by a sampling malloc in front of the program\'s own'
+
+
+def collect(job):
+    dumps, made = dumps_of(job)
     if not dumps:
         raise Skipped('the program left no heap dump: it did not end by exit(), or preloading is not possible')
     profile = Profile('alloc', 'Allocations', COLUMNS, shown=1, period=(Column('space', 'bytes'), 1 << SAMPLE_LOG2))
@@ -114,5 +125,5 @@ def collect(job):
             profile.add(without_allocator(frames), scale(all_count, all_bytes, period) + scale(live, live_bytes, period))
         if lost:
             profile.notes.append(f'{lost} samples had no room and are missing')
-    profile.notes.append(f'one sample in about {1 << (SAMPLE_LOG2 - 10)} KiB, scaled, {note}; memory from mmap is not in it')
+    profile.notes.append(f'one sample in about {1 << (SAMPLE_LOG2 - 10)} KiB, scaled, {made}; memory from mmap is not in it')
     return profile

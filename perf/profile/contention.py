@@ -56,10 +56,10 @@ class Uprobes:
         self.mark = f'__{os.getpid()}'  # ends the names of our events: the kernel's counts do not say the group
         self.files = files
         self.names = set()
-        found = [path / 'uprobe_events' for path in TRACEFS if (path / 'uprobe_events').exists()]
-        if not found:
-            raise Skipped('there is no tracefs with uprobes')
-        self.events = found[0]
+        writable = [path for path in TRACEFS if os.access(path / 'uprobe_events', os.W_OK)]
+        if not writable:
+            raise Skipped('uprobes are not permitted (no tracefs with an uprobe_events to write to)')
+        self.events = writable[0] / 'uprobe_events'
 
     def _write(self, text):
         file = os.open(self.events, os.O_WRONLY | os.O_APPEND)

@@ -82,7 +82,7 @@ def collect(job):
                       period=(Column('cpu', 'nanoseconds'), period_ns))
     for _, frames in name_samples(read_samples(perf, data, job.settings.unwind)):
         profile.add(frames, [1, period_ns])
-    if event.endswith(':u'):
+    if 'exclude_kernel: 1' in tool_output(perf, 'evlist', '-v', '-i', str(data)):  # perf may do so by itself
         profile.notes.append('without the time in the kernel')
     profile.notes.append(f'sampled {hertz} times a second of CPU time, stacks by {job.settings.unwind}')
     return profile
