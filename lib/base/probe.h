@@ -11,7 +11,7 @@
  *   help_bucket     bucket, its word               a walk takes out a sentinel that is going, or finishes one that is coming
  *   help_grow       map, first and last bucket     an update sets up a block of new buckets
  *   grow_begin      map, log2 of the buckets       a thread commits memory for so many buckets; another may do so as well
- *   grow_end        map, log2 of the buckets       the last block of a level is set up
+ *   grow_end        map, log2 of the buckets       the last block of them is set up
  *   shrink_begin    map, log2 of the buckets       the upper half of so many buckets is on its way out; as grow_begin
  *   shrink_end      map, log2 of the buckets       its memory has been given back
  *   stall           waited in ns, reader's thread  a stall callback is called
