@@ -140,6 +140,7 @@ struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader 
 
 static bool commit_levels(struct soma__dir *dir, unsigned from_m, unsigned to_m)
 {
+    SOMA_PROBE2(grow_begin, dir, to_m);
     return soma__range_commit((char *)soma__dir_bucket_at(dir, (uint64_t)1 << from_m),
                               (char *)soma__dir_bucket_at(dir, (uint64_t)1 << to_m));
 }
@@ -231,6 +232,7 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
     uint64_t last;
     if (!claim_block(dir, &first, &last))
         return;
+    SOMA_PROBE3(help_grow, dir, first, last - 1);
     fetch_parents(dir, first, last);
     touch(soma__dir_bucket_at(dir, first));
     for (uint64_t i = first; i < last; i++) {
@@ -239,6 +241,8 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
         if (dir->shape.fill)
             dir->shape.fill(dir, self, i);
     }
+    if ((last & (last - 1)) == 0)
+        SOMA_PROBE2(grow_end, dir, bits_trailing(last));
 }
 
 void soma__dir_help(struct soma__dir *dir, struct soma__reader *self)

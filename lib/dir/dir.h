@@ -18,6 +18,7 @@
 #include "base/atom.h"
 #include "base/attr.h"
 #include "base/bits.h"
+#include "base/probe.h"
 #include "base/size.h"
 #include "order/order.h"
 #include "rcu/rcu.h"
@@ -212,6 +213,7 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
             soma__order_settle(node, &edge);
             if ((edge & EDGE_FROZEN) == 0)
                 continue;
+            SOMA_PROBE1(help_unlink, node);
             const enum soma_status status = soma__order_unlink(&dir->shape.list, self, place->prev, &place->word, edge);
             if (status < 0)
                 return status;

@@ -163,6 +163,7 @@ static void release_finish(struct soma__dir *dir, unsigned level)
     do {
         state = soma__dir_state(dir);
     } while (!soma__dir_state_swap(dir, state, dir_state(dir_m(state), 0, DIR_STEADY, 0)));
+    SOMA_PROBE2(shrink_end, dir, level);
 }
 
 static bool release_step(struct soma__dir *dir)
@@ -202,6 +203,7 @@ bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self)
     case DIR_STEADY:
         return false;
     case DIR_LEAVING:
+        SOMA_PROBE2(shrink_begin, dir, dir_going(state));
         return enter_phase(dir, state, DIR_DRAIN, soma__grace_cookie());
     case DIR_DRAIN:
         return wait_step(dir, state, DIR_UNLINK);

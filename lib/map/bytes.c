@@ -486,6 +486,8 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
     enum soma_status status;
     do {
         status = attempt(update, decide, old);
+        if (UNLIKELY(status == CORE_AGAIN))
+            SOMA_PROBE2(update_retry, update->core, update->key.hash);
     } while (UNLIKELY(status == CORE_AGAIN));
     drop_fresh(update);
     return status;

@@ -119,6 +119,7 @@ static void report_stall(struct core *core)
     const struct soma_stall stall = {.waited_ns = seen.waited_ns,
                                      .deferred_bytes = soma__owner_deferred(&core->owner),
                                      .reader_thread = seen.thread};
+    SOMA_PROBE2(stall, stall.waited_ns, stall.reader_thread);
     core->stall(&stall, core->ctx);
 }
 
@@ -136,6 +137,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 {
     if (LIKELY(status != SOMA_E_LIMIT))
         return false;
+    SOMA_PROBE1(at_limit, core);
     soma__grace_poll(soma__grace_cookie()); /* inside the caller's own section nobody else might */
     report_stall(core);
     const bool wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;

@@ -12,6 +12,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/probe.h"
 #include "base/size.h"
 #include "dir/dir.h"
 #include "hash/hash.h"

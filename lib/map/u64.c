@@ -410,6 +410,8 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
     enum soma_status status;
     do {
         status = attempt(&update, decide, order, old);
+        if (UNLIKELY(status == CORE_AGAIN))
+            SOMA_PROBE2(update_retry, core, update.hash);
     } while (UNLIKELY(status == CORE_AGAIN));
     if (UNLIKELY(update.fresh != NULL))
         soma__word_drop(&core->dir, update.fresh);

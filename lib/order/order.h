@@ -36,6 +36,7 @@
 #include "base/attr.h"
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/probe.h"
 #include "rcu/rcu.h"
 
 enum {
@@ -126,7 +127,10 @@ ALWAYS_INLINE void soma__edge_init(struct atom *edge, uint64_t word)
  * weaker: as ORDER-1. The acquire part is for the edge that a failed swap finds. */
 ALWAYS_INLINE bool soma__edge_swap(struct atom *edge, uint64_t *expected, uint64_t desired)
 {
-    return atom_cas_acqrel(edge, expected, desired);
+    const bool done = atom_cas_acqrel(edge, expected, desired);
+    if (!done)
+        SOMA_PROBE1(cas_failed, edge);
+    return done;
 }
 
 /* ---- Buckets' numbers ----
@@ -225,6 +229,7 @@ ALWAYS_INLINE bool soma__order_step_bucket(struct soma__place *place)
         place->word = edge;
         return true;
     }
+    SOMA_PROBE2(help_bucket, bucket, edge);
     if (edge & EDGE_FROZEN) {
         if (soma__edge_swap(place->prev, &place->word, soma__edge_onward(edge)))
             place->word = soma__edge_onward(edge);
