@@ -158,6 +158,99 @@ static void level_waits_for_room(const void *unused)
     verified(1);
 }
 
+#if HAVE_CAS16
+
+/* ---- Entries that nobody has settled ---- */
+
+static void count_value(uint64_t value, void *ctx)
+{
+    (void)value;
+    ++*(unsigned *)ctx;
+}
+
+/* As the child of a fork finds an entry whose thread, now in the parent only, has linked it and not come further. */
+static void unsettle(soma_u64 *map, uint64_t hash)
+{
+    const struct soma__section section = soma__section_enter();
+    struct soma__place place = {.prev = soma__dir_bucket(&map->core.dir, WORD_CELL_LOG2, section.self, hash)};
+    EXPECT_EQ(soma__dir_walk(&map->core.dir, WORD_CELL_LOG2, section.self, hash, NULL, soma__before_hash, &place),
+              SOMA_OK);
+    struct soma__node *node = soma__edge_node(place.word);
+    EXPECT(soma__is_home(&map->core.dir, node));
+    uint64_t edge = soma__edge_read(&node->edge);
+    EXPECT(soma__edge_swap(&node->edge, &edge, edge | EDGE_TENTATIVE));
+    soma__section_exit(section);
+}
+
+/* One more level of buckets, and an entry in its first that is not settled. */
+static soma_u64 *map_with_unsettled(unsigned *retired)
+{
+    soma_u64 *map = map_of(&(struct soma_u64_options){.value_retire = count_value, .ctx = retired});
+    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
+    soma__dir_unreserve(&map->core.dir);
+    EXPECT_EQ(soma_u64_put(map, key_of(map, HASH_BEHIND), 2, NULL), SOMA_INSERTED);
+    unsettle(map, HASH_BEHIND);
+    return map;
+}
+
+/* It is there, updates find it, it goes when it is removed, cleared, or left in the map, and its value is told once; and
+ * it moves out of a bucket that goes. */
+static void unsettled(const void *unused)
+{
+    (void)unused;
+    unsigned retired = 0;
+    soma_u64 *map = map_with_unsettled(&retired);
+    const uint64_t key = key_of(map, HASH_BEHIND);
+    EXPECT_EQ(soma_u64_get(map, key, NULL), SOMA_OK);
+    EXPECT_EQ(soma_u64_put_new(map, key, 3, NULL), SOMA_EXISTS);
+    unsettle(map, HASH_BEHIND);
+    EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    EXPECT_EQ(retired, 1);
+
+    map = map_with_unsettled(&retired);
+    EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    EXPECT_EQ(retired, 2);
+
+    map = map_with_unsettled(&retired);
+    soma_u64_free(map);
+    EXPECT_EQ(retired, 3);
+
+    map = map_with_unsettled(&retired);
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), FIRST_LOG2);
+    EXPECT_EQ(soma_u64_get(map, key_of(map, HASH_BEHIND), NULL), SOMA_OK);
+    EXPECT_EQ(retired, 3);
+    soma_u64_free(map);
+    EXPECT_EQ(retired, 4);
+    verified(4);
+}
+
+/* A home that was claimed by a thread that the fork left behind: the level goes all the same. */
+static void claimed_for_good(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_of(NULL);
+    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
+    soma__dir_unreserve(&map->core.dir);
+    const struct soma__section section = soma__section_enter();
+    struct soma__node *node = soma__word_new(&map->core.dir, HASH_BEHIND);
+    EXPECT(soma__is_home(&map->core.dir, node));
+    soma__word_fill(&map->core.dir, node, 7, EDGE_END);
+    soma__section_exit(section);
+    EXPECT_EQ(soma_u64_get(map, key_of(map, HASH_BEHIND), NULL), SOMA_ABSENT);
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), FIRST_LOG2);
+    EXPECT_EQ(soma_u64_get(map, key_of(map, HASH_BEHIND), NULL), SOMA_ABSENT);
+    soma_u64_free(map);
+    verified(1);
+}
+
+#endif
+
 /* ---- A fork while the claim is taken, and stays taken ---- */
 
 /* Whether a map, retired memory and barriers work in the child. */
@@ -357,6 +450,11 @@ int main(int argc, char **argv)
     const struct test_case cases[] = {
         {"full-table", full_table, NULL},
         {"level-waits-for-room", level_waits_for_room, NULL},
+#if HAVE_CAS16
+        {"unsettled", unsettled, NULL},
+        {"claimed-for-good", claimed_for_good, NULL},
+#endif
+
         {"fork-without-claim", fork_without_claim, NULL},
         {"cap-gives-up", cap_gives_up, NULL},
         {"many-puts-at-cap", many_puts_at_cap, NULL},
