@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 #include "peers/check.h"
 
+#include <stdatomic.h>
+
 #include "support/child.h"
 #include "support/fail.h"
-#include "support/rng.h"
 #include "support/team.h"
 
 /* Each thread has keys of its own, so that it knows what is in the map; the buckets they share with all others. */
@@ -11,11 +12,16 @@
 #define KEYS 3000 /* a thread; enough that tables grow */
 #define CALLS 20000
 #define CALL_MAX 24
+/* And there are a few keys for which all threads compete: of them only the sum is known. */
+#define CONTESTED 8
+#define CONTESTED_FROM (UINT64_C(1) << 32)
+#define CONTESTS 100000
 
 struct check {
     const struct peer_ops *peer;
     void *map;
-    uint64_t present[THREADS]; /* how many keys a thread left in the map */
+    _Atomic uint64_t present; /* how many keys the threads left in the map, modulo 2^64 on the way */
+    _Atomic uint64_t sum;     /* of their values */
 };
 
 /* One thread's own view of its keys. */
@@ -24,7 +30,16 @@ struct oracle {
     void *map;
     unsigned thread;
     bool present[KEYS];
+    uint64_t values[KEYS];
     uint64_t rng;
+};
+
+/* Some keys of one call. */
+struct draw {
+    unsigned places[CALL_MAX];
+    peer_key keys[CALL_MAX];
+    size_t n;
+    size_t present; /* how many of them are in the map */
 };
 
 static void wrong(const struct oracle *oracle, const char *what, size_t answer, size_t expected)
@@ -33,49 +48,79 @@ static void wrong(const struct oracle *oracle, const char *what, size_t answer, 
         fail("%s: %s answers %zu where %zu is right", oracle->peer->name, what, answer, expected);
 }
 
-/* Draws different keys: their places, the keys themselves, and how many of them are in the map. */
-static size_t draw(struct oracle *oracle, unsigned *places, uint64_t *keys, size_t n)
+static void draw_keys(struct oracle *oracle, struct draw *draw)
 {
     const unsigned first = (unsigned)rng_below(&oracle->rng, KEYS);
-    size_t present = 0;
-    for (size_t i = 0; i < n; i++) {
-        places[i] = (first + (unsigned)i * 7) % KEYS; /* 7 * CALL_MAX < KEYS, so no key comes twice */
-        keys[i] = key_at((uint64_t)oracle->thread * KEYS + places[i]);
-        present += oracle->present[places[i]];
+    draw->n = 1 + rng_below(&oracle->rng, CALL_MAX);
+    draw->present = 0;
+    for (size_t i = 0; i < draw->n; i++) {
+        draw->places[i] = (first + (unsigned)i * 7) % KEYS; /* 7 * CALL_MAX < KEYS, so no key comes twice */
+        draw->keys[i] = peer_key_at((uint64_t)oracle->thread * KEYS + draw->places[i]);
+        draw->present += oracle->present[draw->places[i]];
     }
-    return present;
 }
 
-static void check_get(const struct oracle *oracle, const unsigned *places, const uint64_t *keys, size_t n,
-                      size_t present)
+static void check_get(const struct oracle *oracle, const struct draw *draw)
 {
     uint64_t values[CALL_MAX];
-    wrong(oracle, "get", oracle->peer->get_each(oracle->map, keys, n, values), present);
-    for (size_t i = 0; i < n; i++) {
-        if (values[i] != (oracle->present[places[i]] ? value_of(keys[i]) : 0))
+    wrong(oracle, "get", oracle->peer->get_each(oracle->map, draw->keys, draw->n, values), draw->present);
+    for (size_t i = 0; i < draw->n; i++) {
+        const unsigned place = draw->places[i];
+        if (values[i] != (oracle->present[place] ? oracle->values[place] : 0))
             fail("%s: get gives the wrong value", oracle->peer->name);
     }
 }
 
+static void check_put(struct oracle *oracle, const struct draw *draw)
+{
+    const bool batched = oracle->peer->batched;
+    wrong(oracle, "put", oracle->peer->put_each(oracle->map, draw->keys, draw->n),
+          batched ? draw->n : draw->n - draw->present);
+    for (size_t i = 0; i < draw->n; i++) {
+        const unsigned place = draw->places[i];
+        if (batched || !oracle->present[place])
+            oracle->values[place] = peer_value_of(&draw->keys[i]);
+        oracle->present[place] = true;
+    }
+}
+
+static void check_upsert(struct oracle *oracle, const struct draw *draw)
+{
+    uint64_t values[CALL_MAX];
+    for (size_t i = 0; i < draw->n; i++)
+        values[i] = rng_next(&oracle->rng);
+    wrong(oracle, "upsert", oracle->peer->upsert_each(oracle->map, draw->keys, values, draw->n),
+          draw->n - draw->present);
+    for (size_t i = 0; i < draw->n; i++) {
+        oracle->present[draw->places[i]] = true;
+        oracle->values[draw->places[i]] = values[i];
+    }
+}
+
+static void check_remove(struct oracle *oracle, const struct draw *draw)
+{
+    wrong(oracle, "remove", oracle->peer->remove_each(oracle->map, draw->keys, draw->n), draw->present);
+    for (size_t i = 0; i < draw->n; i++)
+        oracle->present[draw->places[i]] = false;
+}
+
 static void check_call(struct oracle *oracle)
 {
-    unsigned places[CALL_MAX];
-    uint64_t keys[CALL_MAX];
-    const size_t n = 1 + rng_below(&oracle->rng, CALL_MAX);
-    const size_t present = draw(oracle, places, keys, n);
-    const uint64_t kind = rng_below(&oracle->rng, 4);
-    if (kind < 2) {
-        check_get(oracle, places, keys, n, present);
-        return;
+    struct draw draw;
+    draw_keys(oracle, &draw);
+    switch (rng_below(&oracle->rng, 5)) {
+    case 0:
+        check_put(oracle, &draw);
+        break;
+    case 1:
+        check_upsert(oracle, &draw);
+        break;
+    case 2:
+        check_remove(oracle, &draw);
+        break;
+    default:
+        check_get(oracle, &draw);
     }
-    const bool put = kind == 2;
-    const size_t done = (put ? oracle->peer->put_each : oracle->peer->remove_each)(oracle->map, keys, n);
-    if (!put)
-        wrong(oracle, "remove", done, present);
-    else
-        wrong(oracle, "put", done, oracle->peer->batched ? n : n - present);
-    for (size_t i = 0; i < n; i++)
-        oracle->present[places[i]] = put;
 }
 
 static void check_thread(void *shared, unsigned index)
@@ -89,21 +134,56 @@ static void check_thread(void *shared, unsigned index)
             oracle.peer->quiescent();
     }
     oracle.peer->thread_leave();
-    for (unsigned i = 0; i < KEYS; i++)
-        check->present[index] += oracle.present[i];
+    for (unsigned i = 0; i < KEYS; i++) {
+        check->present += oracle.present[i];
+        check->sum += oracle.present[i] ? oracle.values[i] : 0;
+    }
 }
 
-static void check_count(const struct check *check)
+/* Whoever is told that it inserted or removed a key did so alone. */
+static void contest_thread(void *shared, unsigned index)
 {
-    uint64_t expected = 0;
-    for (unsigned i = 0; i < THREADS; i++)
-        expected += check->present[i];
-    check->peer->thread_enter();
-    const uint64_t count = check->peer->count(check->map);
-    check->peer->thread_leave();
-    if (count != expected)
-        fail("%s: counts %llu entries where %llu are right", check->peer->name, (unsigned long long)count,
-             (unsigned long long)expected);
+    struct check *check = shared;
+    const struct peer_ops *peer = check->peer;
+    uint64_t rng = key_at(index);
+    uint64_t present = 0;
+    uint64_t sum = 0;
+    peer->thread_enter();
+    for (unsigned i = 0; i < CONTESTS; i++) {
+        const peer_key key = peer_key_at(CONTESTED_FROM + rng_below(&rng, CONTESTED));
+        const uint64_t value = peer_value_of(&key);
+        uint64_t got = value;
+        const bool inserts = rng_next(&rng) >> 63;
+        const uint64_t change =
+            inserts ? peer->put_each(check->map, &key, 1) : 0 - peer->remove_each(check->map, &key, 1);
+        present += change;
+        sum += change * value;
+        if (peer->get_each(check->map, &key, 1, &got) == 1 && got != value)
+            fail("%s: get gives the wrong value of a contested key", peer->name);
+        if (i % QUIESCENT_OPS == 0)
+            peer->quiescent();
+    }
+    peer->thread_leave();
+    check->present += present;
+    check->sum += sum;
+}
+
+static void check_total(const struct check *check)
+{
+    const struct peer_ops *peer = check->peer;
+    uint64_t sum = 0;
+    peer->thread_enter();
+    const uint64_t count = peer->count(check->map);
+    const uint64_t scanned = peer->scan ? peer->scan(check->map, &sum) : count;
+    peer->thread_leave();
+    if (count != check->present)
+        fail("%s: counts %llu entries where %llu are right", peer->name, (unsigned long long)count,
+             (unsigned long long)check->present);
+    if (scanned != count)
+        fail("%s: a scan meets %llu entries where %llu are right", peer->name, (unsigned long long)scanned,
+             (unsigned long long)count);
+    if (peer->scan && sum != check->sum)
+        fail("%s: a scan meets the wrong values", peer->name);
 }
 
 static void check_child(const void *task, void *result)
@@ -113,7 +193,10 @@ static void check_child(const void *task, void *result)
     for (unsigned threads = 1; threads <= THREADS; threads += THREADS - 1) {
         struct check check = {.peer = peer, .map = peer->create((uint64_t)KEYS * threads)};
         team_run(threads, check_thread, &check);
-        check_count(&check);
+        check_total(&check);
+        if (!peer->batched)
+            team_run(threads, contest_thread, &check);
+        check_total(&check);
     }
 }
 

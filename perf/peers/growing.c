@@ -2,7 +2,6 @@
 #include "peers/growing.h"
 
 #include <sched.h>
-#include <urcu-qsbr.h>
 #include <urcu/rculfhash.h>
 
 #include "support/fail.h"
@@ -11,12 +10,12 @@
  * done before the note is written, the note stays for good and the table never grows again; with more threads than
  * cores that happens in most runs. A worker of the batch class, which it has from the thread that makes the first
  * table, does not take the core away from who wakes it, and so stays out of that gap. */
-struct cds_lfht *growing_new(void)
+struct cds_lfht *growing_new(const struct rcu_flavor_struct *flavor)
 {
     const struct sched_param none = {.sched_priority = 0};
     sched_setscheduler(0, SCHED_BATCH, &none);
-    struct cds_lfht *table =
-        cds_lfht_new(GROW_FROM_BUCKETS, GROW_FROM_BUCKETS, 0, CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, NULL);
+    struct cds_lfht *table = cds_lfht_new_flavor(GROW_FROM_BUCKETS, GROW_FROM_BUCKETS, 0,
+                                                 CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING, flavor, NULL);
     sched_setscheduler(0, SCHED_OTHER, &none);
     if (!table)
         fail("lfht: cannot make the table");

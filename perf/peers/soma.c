@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* soma.c - Soma's word map, one key at a time and in batches. */
+/* soma.c - Soma's word map, or with PEER_STRINGS its byte map, one key at a time and in batches. */
 #include <soma/soma.h>
 
 #include "peers/peer.h"
 #include "support/fail.h"
-#include "support/rng.h"
 
 #define BATCH_MAX 256
 
@@ -14,6 +13,78 @@ static void must(enum soma_status status)
         fail("soma: %s", soma_status_text(status));
 }
 
+#ifdef PEER_STRINGS
+
+#define MAP "soma_map"
+#define GET_MANY "soma_map_get_many() and soma_map_put_many()"
+#define soma_count_approx soma_map_count_approx
+#define soma_shrink soma_map_shrink
+
+static void *create(uint64_t size)
+{
+    (void)size; /* Soma starts empty and grows, as it does in use */
+    soma_map *map = NULL;
+    must(soma_map_new(NULL, &map));
+    return map;
+}
+
+static inline bool find(void *map, const peer_key *key, uint64_t *value)
+{
+    size_t len;
+    return soma_map_get_copy(map, key->at, key->len, value, sizeof *value, &len) == SOMA_OK;
+}
+
+static inline enum soma_status put_new(void *map, const peer_key *key, uint64_t value)
+{
+    return soma_map_put_new(map, key->at, key->len, &value, sizeof value, NULL);
+}
+
+static inline enum soma_status put_over(void *map, const peer_key *key, uint64_t value)
+{
+    return soma_map_put(map, key->at, key->len, &value, sizeof value, NULL);
+}
+
+static inline enum soma_status remove_key(void *map, const peer_key *key)
+{
+    return soma_map_remove(map, key->at, key->len, NULL);
+}
+
+/* What comes out is borrowed, so the values are copied before the section ends. */
+static size_t get_many(void *map, const peer_key *keys, size_t n, uint64_t *values)
+{
+    struct soma_bytes key_bytes[BATCH_MAX];
+    struct soma_bytes there[BATCH_MAX];
+    bool found[BATCH_MAX];
+    for (size_t i = 0; i < n; i++)
+        key_bytes[i] = (struct soma_bytes){keys[i].at, keys[i].len};
+    soma_read_enter();
+    const size_t total = soma_map_get_many(map, key_bytes, n, there, found);
+    for (size_t i = 0; i < n; i++) {
+        if (found[i])
+            memcpy(&values[i], there[i].data, sizeof values[i]);
+    }
+    soma_read_exit();
+    return total;
+}
+
+static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t *values, size_t n, size_t *done)
+{
+    struct soma_bytes key_bytes[BATCH_MAX];
+    struct soma_bytes value_bytes[BATCH_MAX];
+    for (size_t i = 0; i < n; i++) {
+        key_bytes[i] = (struct soma_bytes){keys[i].at, keys[i].len};
+        value_bytes[i] = (struct soma_bytes){&values[i], sizeof values[i]};
+    }
+    return soma_map_put_many(map, key_bytes, value_bytes, n, done);
+}
+
+#else
+
+#define MAP "soma_u64"
+#define GET_MANY "soma_u64_get_many() and soma_u64_put_many()"
+#define soma_count_approx soma_u64_count_approx
+#define soma_shrink soma_u64_shrink
+
 static void *create(uint64_t size)
 {
     (void)size; /* Soma starts empty and grows, as it does in use */
@@ -22,46 +93,70 @@ static void *create(uint64_t size)
     return map;
 }
 
-static size_t get_each(void *map, const uint64_t *keys, size_t n, uint64_t *values)
+static inline bool find(void *map, const peer_key *key, uint64_t *value)
 {
-    size_t found = 0;
-    for (size_t i = 0; i < n; i++) {
-        values[i] = 0;
-        found += soma_u64_get(map, keys[i], &values[i]) == SOMA_OK;
-    }
-    return found;
+    return soma_u64_get(map, *key, value) == SOMA_OK;
 }
 
-static size_t put_each(void *map, const uint64_t *keys, size_t n)
+static inline enum soma_status put_new(void *map, const peer_key *key, uint64_t value)
 {
-    size_t inserted = 0;
-    for (size_t i = 0; i < n; i++) {
-        const enum soma_status status = soma_u64_put_new(map, keys[i], value_of(keys[i]), NULL);
-        must(status);
-        inserted += status == SOMA_INSERTED;
-    }
-    return inserted;
+    return soma_u64_put_new(map, *key, value, NULL);
 }
 
-static size_t remove_each(void *map, const uint64_t *keys, size_t n)
+static inline enum soma_status put_over(void *map, const peer_key *key, uint64_t value)
 {
-    size_t removed = 0;
-    for (size_t i = 0; i < n; i++) {
-        const enum soma_status status = soma_u64_remove(map, keys[i], NULL);
-        must(status);
-        removed += status == SOMA_REMOVED;
-    }
-    return removed;
+    return soma_u64_put(map, *key, value, NULL);
 }
 
-static size_t get_batch(void *map, const uint64_t *keys, size_t n, uint64_t *values)
+static inline enum soma_status remove_key(void *map, const peer_key *key)
 {
-    for (size_t i = 0; i < n; i++)
-        values[i] = 0; /* a missed key leaves its place alone */
+    return soma_u64_remove(map, *key, NULL);
+}
+
+static size_t get_many(void *map, const peer_key *keys, size_t n, uint64_t *values)
+{
     return soma_u64_get_many(map, keys, n, values, NULL);
 }
 
-static size_t put_batch(void *map, const uint64_t *keys, size_t n)
+static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t *values, size_t n, size_t *done)
+{
+    return soma_u64_put_many(map, keys, values, n, done);
+}
+
+#endif
+
+static inline bool put(void *map, const peer_key *key)
+{
+    const enum soma_status status = put_new(map, key, peer_value_of(key));
+    must(status);
+    return status == SOMA_INSERTED;
+}
+
+static inline bool upsert(void *map, const peer_key *key, uint64_t value)
+{
+    const enum soma_status status = put_over(map, key, value);
+    must(status);
+    return status == SOMA_INSERTED;
+}
+
+static inline bool take(void *map, const peer_key *key)
+{
+    const enum soma_status status = remove_key(map, key);
+    must(status);
+    return status == SOMA_REMOVED;
+}
+
+static size_t get_batch(void *map, const peer_key *keys, size_t n, uint64_t *values)
+{
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++)
+        values[i] = 0; /* a missed key leaves its place alone */
+    for (size_t from = 0; from < n; from += BATCH_MAX)
+        found += get_many(map, keys + from, n - from < BATCH_MAX ? n - from : BATCH_MAX, values + from);
+    return found;
+}
+
+static size_t put_batch(void *map, const peer_key *keys, size_t n)
 {
     uint64_t values[BATCH_MAX];
     size_t stored = 0;
@@ -69,8 +164,8 @@ static size_t put_batch(void *map, const uint64_t *keys, size_t n)
         const size_t some = n - stored < BATCH_MAX ? n - stored : BATCH_MAX;
         size_t done = 0;
         for (size_t i = 0; i < some; i++)
-            values[i] = value_of(keys[stored + i]);
-        must(soma_u64_put_many(map, keys + stored, values, some, &done));
+            values[i] = peer_value_of(&keys[stored + i]);
+        must(put_many(map, keys + stored, values, some, &done));
         stored += done;
     }
     return stored;
@@ -78,21 +173,23 @@ static size_t put_batch(void *map, const uint64_t *keys, size_t n)
 
 static uint64_t count(void *map)
 {
-    return soma_u64_count_approx(map);
+    return soma_count_approx(map);
 }
 
 static void shrink(void *map)
 {
-    must(soma_u64_shrink(map));
+    must(soma_shrink(map));
     soma_barrier_wait();
     /* Readers that were in the way of the first call are gone now. */
-    must(soma_u64_shrink(map));
+    must(soma_shrink(map));
     soma_barrier_wait();
 }
 
+#include "peers/loops.h"
+
 const struct peer_ops peer_soma = {
     .name = "soma",
-    .about = "soma_u64, made empty with default options",
+    .about = MAP ", made empty with default options",
     .colour = 0,
     .create = create,
     .thread_enter = peer_nothing,
@@ -100,6 +197,7 @@ const struct peer_ops peer_soma = {
     .quiescent = peer_nothing,
     .get_each = get_each,
     .put_each = put_each,
+    .upsert_each = upsert_each,
     .remove_each = remove_each,
     .count = count,
     .settle = soma_barrier_wait,
@@ -108,7 +206,7 @@ const struct peer_ops peer_soma = {
 
 const struct peer_ops peer_soma_batch = {
     .name = "soma-batch",
-    .about = "the same through soma_u64_get_many() and soma_u64_put_many()",
+    .about = "the same through " GET_MANY,
     .colour = 1,
     .batched = true,
     .create = create,
@@ -117,6 +215,7 @@ const struct peer_ops peer_soma_batch = {
     .quiescent = peer_nothing,
     .get_each = get_batch,
     .put_each = put_batch,
+    .upsert_each = upsert_each,
     .remove_each = remove_each,
     .count = count,
     .settle = soma_barrier_wait,

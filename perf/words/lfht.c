@@ -22,7 +22,7 @@ struct node {
 
 static void *create(void)
 {
-    return growing_new();
+    return growing_new(&rcu_flavor);
 }
 
 static void thread_enter(void)
