@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: ISC */
+/* canary.c - the mutex map, put into the wrong. */
+#include "peers/canary.h"
+
+#include <sched.h>
+
+/* Every so many operations go wrong. */
+#define SELDOM 500
+
+static _Thread_local unsigned calls;
+
+static bool now_wrong(void)
+{
+    return ++calls % SELDOM == 0;
+}
+
+static size_t upsert_seldom(void *map, const peer_key *keys, const uint64_t *values, size_t n)
+{
+    return now_wrong() ? peer_mutex.put_each(map, keys, n) : peer_mutex.upsert_each(map, keys, values, n);
+}
+
+static size_t remove_seldom(void *map, const peer_key *keys, size_t n)
+{
+    uint64_t value;
+    size_t removed = 0;
+    for (size_t i = 0; i < n; i++)
+        removed +=
+            now_wrong() ? peer_mutex.get_each(map, &keys[i], 1, &value) : peer_mutex.remove_each(map, &keys[i], 1);
+    return removed;
+}
+
+/* Says of a key that it was inserted if it was not there a moment ago. */
+static size_t put_racing(void *map, const peer_key *keys, size_t n)
+{
+    uint64_t value;
+    size_t inserted = 0;
+    for (size_t i = 0; i < n; i++) {
+        const bool absent = peer_mutex.get_each(map, &keys[i], 1, &value) == 0;
+        if (absent)
+            sched_yield();
+        peer_mutex.put_each(map, &keys[i], 1);
+        inserted += absent;
+    }
+    return inserted;
+}
+
+/* ---- What is right about them ---- */
+
+static void *create(uint64_t size)
+{
+    return peer_mutex.create(size);
+}
+
+static void thread_leave(void)
+{
+    peer_mutex.thread_leave();
+}
+
+static size_t get_each(void *map, const peer_key *keys, size_t n, uint64_t *values)
+{
+    return peer_mutex.get_each(map, keys, n, values);
+}
+
+static size_t put_each(void *map, const peer_key *keys, size_t n)
+{
+    return peer_mutex.put_each(map, keys, n);
+}
+
+static size_t upsert_each(void *map, const peer_key *keys, const uint64_t *values, size_t n)
+{
+    return peer_mutex.upsert_each(map, keys, values, n);
+}
+
+static size_t remove_each(void *map, const peer_key *keys, size_t n)
+{
+    return peer_mutex.remove_each(map, keys, n);
+}
+
+static uint64_t scan(void *map, uint64_t *sum)
+{
+    return peer_mutex.scan(map, sum);
+}
+
+static uint64_t count(void *map)
+{
+    return peer_mutex.count(map);
+}
+
+const struct peer_ops peer_canary_value = {
+    .name = "canary-value",
+    .about = "wrong: sometimes leaves an old value",
+    .create = create,
+    .thread_enter = peer_nothing,
+    .thread_leave = thread_leave,
+    .quiescent = peer_nothing,
+    .get_each = get_each,
+    .put_each = put_each,
+    .upsert_each = upsert_seldom,
+    .remove_each = remove_each,
+    .scan = scan,
+    .count = count,
+    .settle = peer_nothing,
+};
+
+const struct peer_ops peer_canary_keep = {
+    .name = "canary-keep",
+    .about = "wrong: sometimes keeps what it says it removed",
+    .create = create,
+    .thread_enter = peer_nothing,
+    .thread_leave = thread_leave,
+    .quiescent = peer_nothing,
+    .get_each = get_each,
+    .put_each = put_each,
+    .upsert_each = upsert_each,
+    .remove_each = remove_seldom,
+    .scan = scan,
+    .count = count,
+    .settle = peer_nothing,
+};
+
+const struct peer_ops peer_canary_race = {
+    .name = "canary-race",
+    .about = "wrong: two threads may insert one key",
+    .create = create,
+    .thread_enter = peer_nothing,
+    .thread_leave = thread_leave,
+    .quiescent = peer_nothing,
+    .get_each = get_each,
+    .put_each = put_racing,
+    .upsert_each = upsert_each,
+    .remove_each = remove_each,
+    .scan = scan,
+    .count = count,
+    .settle = peer_nothing,
+};
