@@ -47,7 +47,7 @@ static void list(void)
             if (peers[i]->lacks >> bit & 1)
                 printf("%s ", lacks[bit]);
         }
-        printf("\t%s\n", peers[i]->about);
+        printf("%s\t%s\n", peers[i]->scan ? "" : "no-scan", peers[i]->about);
     }
 }
 

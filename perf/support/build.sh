@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-# build.sh - what perf/run and perf/bench have in common: checking arguments, installing, building. To be sourced, with
+# build.sh - what the commands of perf have in common: checking arguments, installing, building. To be sourced, with
 # `program` set to the caller's name.
 # shellcheck shell=bash
 
@@ -90,13 +90,14 @@ install_missing() { # PACKAGE...
 
 build_packages=(meson ninja-build gcc libc6-dev pkg-config liburcu-dev libjemalloc-dev uthash-dev)
 
-build_program() { # NAME
+build_options=(-Dperf=enabled -Dtests=disabled -Djemalloc=enabled)
+
+build_program() { # NAME...
     if [[ ! -f $build/build.ninja ]]; then
         echo "$program: building in $build" >&2
-        quietly "meson setup" meson setup "$build" "$root" --buildtype=release \
-            -Dperf=enabled -Dtests=disabled -Djemalloc=enabled
+        quietly "meson setup" meson setup "$build" "$root" --buildtype=release "${build_options[@]}"
     fi
-    quietly "ninja" ninja -C "$build" "perf/$1"
+    quietly "ninja" ninja -C "$build" "${@/#/perf/}"
 }
 
 # What the build is called in reports: its commit.

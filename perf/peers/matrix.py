@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: ISC
+"""The bench of peers: which cells there are, and measuring them. perf/peers/run is the command and has the help."""
+import argparse
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+import report
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = 'perf/peers/run'
+
+SIZES = (10_000, 1_000_000, 10_000_000)
+THREADS = (1, 2, 8, 32)
+DRAWS = ('uniform', 'zipf')
+MIXES = ('get-hit', 'get-half', 'mix95', 'upsert90', 'mix50')
+PEERS = ('soma', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', 'lfht-grow', 'lfht', 'cds-split', 'cds-michael', 'ck',
+         'tbb', 'cuckoo', 'stripes', 'std', 'glib', 'mutex', 'rwlock')
+CANARIES = ('canary-value', 'canary-keep', 'canary-race')
+QUICK = re.compile(r'^(word/(get-hit|mix95|mix50)/uniform/10k/2t|word/load/10k/2t|(word|string)/memory/10k'
+                   r'|string/get-hit/uniform/10k/2t|word/latency/10k/2t|word/scan/10k/1t)$')
+# No measurement takes this long; one that does hangs.
+SECONDS_MOST = 300
+# What setting up costs, about: seconds an entry and a process. Only the estimate of the time left uses them.
+FILL_SECONDS = {'word': 0.4e-6, 'string': 0.7e-6}
+PROCESS_SECONDS = 0.05
+
+
+class Cell:
+    """One question."""
+
+    def __init__(self, kind, work, draw, size, threads):
+        self.kind, self.work, self.draw, self.size, self.threads = kind, work, draw, size, threads
+        parts = [kind, work]
+        if work in MIXES:
+            parts.append(draw)
+        self.bench = '/'.join(parts)
+        parts.append(report.size_text(size))
+        if work != 'memory':
+            parts.append(f'{threads}t')
+        self.name = '/'.join(parts)
+
+    def seconds(self, peers, options):
+        """What it will take, about."""
+        one = PROCESS_SECONDS + self.size * FILL_SECONDS[self.kind]
+        one += 0 if self.work in ('load', 'memory') else options.seconds
+        one *= len(peers)
+        return min(one * options.rounds, max(one, options.budget + one / 2))
+
+
+def all_cells():
+    """In the order in which they are measured."""
+    cells = []
+    for kind in ('word', 'string'):
+        for size in SIZES:
+            for work in MIXES:
+                cells += [Cell(kind, work, draw, size, threads) for draw in DRAWS for threads in THREADS]
+            for work in ('latency', 'load'):
+                cells += [Cell(kind, work, 'uniform', size, threads) for threads in THREADS]
+            cells += [Cell(kind, work, 'uniform', size, 1) for work in ('scan', 'memory')]
+    return cells
+
+
+# ---- Command line ----
+
+def stop(status, text):
+    """One line, and the end."""
+    print(f'{PROGRAM}: {text}', file=sys.stderr)
+    sys.exit(status)
+
+
+class Parser(argparse.ArgumentParser):
+    """Complaints in one line."""
+
+    def error(self, message):
+        stop(2, f'{message} (see --help)')
+
+
+def number(least, most, kind):
+    """A checker of numbers for argparse."""
+    def check(text):
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"wants a number from {least:g} to {most:g}, not '{text}'")
+        return value
+    return check
+
+
+def pattern(text):
+    """A regular expression."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no regular expression: {error}") from error
+
+
+def peer_list(text):
+    """Names with commas between them; in the usual order, so that reports look alike."""
+    names = text.split(',')
+    for name in names:
+        if name not in PEERS:
+            raise argparse.ArgumentTypeError(f"no map is called '{name}'; there are {', '.join(PEERS)}")
+    return [peer for peer in PEERS if peer in names]
+
+
+def label(text):
+    """A name that can stand in a CSV file."""
+    if ',' in text or '"' in text:
+        raise argparse.ArgumentTypeError(f"wants a text without commas and quotes, not '{text}'")
+    return text
+
+
+def read_options():
+    """What the command line asks for."""
+    parser = Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
+    parser.add_argument('--quick', action='store_true')
+    parser.add_argument('--cells', type=pattern)
+    parser.add_argument('--peers', type=peer_list, default=list(PEERS))
+    parser.add_argument('--rounds', type=number(1, 1000, int))
+    parser.add_argument('--seconds', type=number(0.01, 60, float))
+    parser.add_argument('--budget', type=number(0, 86400, float), default=60.0)
+    parser.add_argument('--out', type=pathlib.Path, default=ROOT / 'perf' / 'out')
+    parser.add_argument('--csv', type=pathlib.Path)
+    parser.add_argument('--html', type=pathlib.Path)
+    parser.add_argument('--label', type=label)
+    parser.add_argument('--list', action='store_true')
+    options = parser.parse_args()
+    options.rounds = options.rounds or (1 if options.quick else 5)
+    options.seconds = options.seconds or (0.2 if options.quick else 0.5)
+    options.csv = options.csv or options.out / 'peers.csv'
+    options.html = options.html or options.out / 'peers.html'
+    options.chosen = [cell for cell in all_cells()
+                      if (options.cells or (QUICK if options.quick else re.compile(''))).search(cell.name)]
+    if not options.chosen:
+        stop(2, f"no cell's name has '{options.cells.pattern}' in it (see --list)")
+    return options
+
+
+def must_be_writable(path):
+    """Hours of measuring must not end at a directory that cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, 'a', encoding='utf-8'):
+            pass
+    except OSError as error:
+        stop(2, f'cannot write {path}: {error.strerror}')
+
+
+# ---- Building ----
+
+def build():
+    """Where the programs are, and what the build is called."""
+    done = subprocess.run([ROOT / 'perf/peers/build'], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(1)  # it has said why
+    directory, name = done.stdout.splitlines()
+    return pathlib.Path(directory), name
+
+
+def facts(directory):
+    """Of every map: what it lacks, and what it is."""
+    text = subprocess.run([directory / 'measure-words', 'list'], stdout=subprocess.PIPE, text=True, check=True).stdout
+    found = {}
+    for line in text.splitlines():
+        name, lacks, about = line.split('\t')
+        found[name] = report.Peer(name, lacks.split(), about)
+    if tuple(found) != PEERS:
+        stop(1, 'the list of maps in matrix.py is not that of the program')
+    return found
+
+
+def clock(seconds):
+    """As in 1:02:03."""
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f'{hours}:{minutes:02}:{rest:02}' if hours else f'{minutes}:{rest:02}'
+
+
+class Progress:
+    """How far we are, on standard error: one line that changes on a terminal, a line a cell elsewhere."""
+
+    def __init__(self, options):
+        self.weights = [cell.seconds(options.peers, options) for cell in options.chosen]
+        self.began = time.monotonic()
+        self.done = 0
+        self.terminal = sys.stderr.isatty()
+
+    def left(self, part):
+        """Seconds, from how long the measured part took against what was thought; `part` of this cell is done."""
+        thought = sum(self.weights[:self.done]) + part * self.weights[self.done]
+        rest = sum(self.weights) - thought
+        pace = (time.monotonic() - self.began) / thought if thought > 5 else 1
+        return rest * pace
+
+    def tell(self, text, part, first):
+        """What is done now."""
+        line = f'[{self.done + 1}/{len(self.weights)}] {text}, {clock(self.left(part))} left'
+        if self.terminal:
+            print(f'\r\033[K{line}', end='', file=sys.stderr, flush=True)
+        elif first:
+            print(line, file=sys.stderr, flush=True)
+
+    def end(self):
+        """Clears the line."""
+        if self.terminal:
+            print('\r\033[K', end='', file=sys.stderr, flush=True)
+
+
+# ---- Measuring ----
+
+def check(directory, options):
+    """Every map answers rightly, and the maps that are wrong on purpose are found out."""
+    programs = sorted({f'measure-{cell.kind}s' for cell in options.chosen})
+    for program in programs:
+        for name in options.peers + list(CANARIES):
+            done = subprocess.run([directory / program, 'check', name], stderr=subprocess.PIPE, text=True, check=False,
+                                  timeout=SECONDS_MOST)
+            if name in CANARIES and done.returncode != 1:
+                stop(1, f'{program}: the check did not notice that {name} is wrong')
+            if name not in CANARIES and done.returncode != 0:
+                stop(1, f'{program}: {done.stderr.strip()}')
+
+
+def measure(directory, cell, peer, options):
+    """The figures of one map in one cell, by name; or a text that says what went wrong."""
+    command = [directory / f'measure-{cell.kind}s', 'run', peer, cell.work, cell.draw, str(cell.size),
+               str(cell.threads), str(options.seconds)]
+    try:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
+                              timeout=SECONDS_MOST)
+    except subprocess.TimeoutExpired:
+        return f'{peer}: took more than {SECONDS_MOST} seconds'
+    if done.returncode != 0:
+        return done.stderr.strip() or f'{peer}: ended with status {done.returncode}'
+    return {name: float(value) for name, value in (line.split() for line in done.stdout.splitlines())}
+
+
+def asked(cell, peers, known):
+    """The maps that have an answer to the cell's question."""
+    return [peer for peer in peers if cell.work != 'scan' or 'no-scan' not in known[peer].lacks]
+
+
+def measure_cell(directory, cell, known, options, results, progress):
+    """Rounds in which all take turns; whose turn is first goes round."""
+    began = time.monotonic()
+    peers = asked(cell, options.peers, known)
+    for turn in range(options.rounds):
+        if turn > 0 and time.monotonic() - began > options.budget:
+            break
+        for place in range(len(peers)):
+            peer = peers[(place + turn) % len(peers)]
+            part = (turn + place / len(peers)) / options.rounds
+            progress.tell(f'{cell.name}, round {turn + 1}: {peer}', part, turn + place == 0)
+            if not results.failed(cell, peer):
+                results.add(cell, peer, measure(directory, cell, peer, options))
+
+
+def measure_all(directory, known, options, results):
+    """Every cell; the figures so far are on disk after each."""
+    progress = Progress(options)
+    for cell in options.chosen:
+        measure_cell(directory, cell, known, options, results, progress)
+        results.write_csv(options.csv)
+        progress.done += 1
+    progress.end()
+
+
+def main():
+    """Checks, measures, reports."""
+    options = read_options()
+    if not options.list:
+        must_be_writable(options.csv)
+        must_be_writable(options.html)
+    directory, name = build()
+    known = facts(directory)
+    if options.list:
+        report.print_list(options.chosen, [known[peer] for peer in options.peers],
+                          clock(sum(cell.seconds(options.peers, options) for cell in options.chosen)))
+        return 0
+    print(f'{PROGRAM}: do all maps answer rightly?', file=sys.stderr)
+    check(directory, options)
+    results = report.Results(options.label or name, options.chosen, [known[peer] for peer in options.peers])
+    status = 0
+    try:
+        measure_all(directory, known, options, results)
+    except KeyboardInterrupt:
+        print(f'\n{PROGRAM}: interrupted; the report has what was measured', file=sys.stderr)
+        status = 1
+    results.write_csv(options.csv)
+    report.write_html(options.html, results, options)
+    report.print_table(results)
+    print(f'report: {options.html}\nfigures: {options.csv}')
+    for text in results.failures.values():
+        print(f'{PROGRAM}: {text}', file=sys.stderr)
+    return 1 if results.failures else status
+
+
+if __name__ == '__main__':
+    os.environ.setdefault('LC_ALL', 'C')
+    sys.exit(main())
