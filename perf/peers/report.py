@@ -12,7 +12,7 @@ import time
 LACKS = {
     'reads-lock': 'lookups take locks',
     'writes-lock': 'updates take locks',
-    'one-writer': 'one writer at a time',
+    'one-writer': 'one writer at a time, here behind a mutex',
     'fixed-size': 'needs its size beforehand',
     'register': 'threads must register',
     'rest': 'threads must keep telling that they hold nothing',
@@ -180,11 +180,17 @@ HEADS = ['cell', 'unit', 'soma', 'soma-batch', 'best of the same guarantees', 'i
          'best of all', 'its figure', 'ratio', '', 'rounds']
 
 
-def verdict_cells(verdict):
+def marked(results, name):
+    """The name of a map with the guarantees that it lacks."""
+    lacks = [lack for peer in results.peers if peer.name == name for lack in peer.lacks if lack in GUARANTEES]
+    return f'{name} ({", ".join(lacks)})' if lacks else name
+
+
+def verdict_cells(results, verdict):
     """Four columns."""
     if not verdict:
         return ['-', '-', '-', '-']
-    return [verdict.peer, figure_text(verdict.figure), f'{verdict.ratio:.2f}x', verdict.text()]
+    return [marked(results, verdict.peer), figure_text(verdict.figure), f'{verdict.ratio:.2f}x', verdict.text()]
 
 
 def leader(results, cell):
@@ -193,16 +199,16 @@ def leader(results, cell):
     medians = [(results.median(cell, peer.name), peer.name) for peer in results.peers
                if results.samples(cell, peer.name)]
     value, name = max(medians) if more else min(medians)
-    return [name, figure_text(value), '-', 'lost']
+    return [marked(results, name), figure_text(value), '-', 'lost']
 
 
 def rows(results):
     """A row a cell."""
     table = []
     for cell in results.measured():
-        best = leader(results, cell) if results.missed(cell) else verdict_cells(results.best_other(cell))
+        best = leader(results, cell) if results.missed(cell) else verdict_cells(results, results.best_other(cell))
         table.append([cell.name, DECIDES.get(cell.work, MOPS)[0], figure_text(results.median(cell, 'soma')),
-                      figure_text(results.median(cell, 'soma-batch')), *verdict_cells(results.best_equal(cell)), *best,
+                      figure_text(results.median(cell, 'soma-batch')), *verdict_cells(results, results.best_equal(cell)), *best,
                       str(results.rounds(cell))])
     return table
 
@@ -373,8 +379,10 @@ INTRO = (
     'Every figure is the median of rounds in which the maps took turns, each measurement in a process of its own. The '
     'ratio says how many times better Soma is: above 1 won, below 1 lost, whatever the unit. "May be chance": each '
     'median lies within the other\'s rounds.',
-    'The same guarantees are: lookups take no lock, updates take no lock, any number of writers, and the map grows by '
-    'itself. Maps that lack one of them may be faster for it; they are compared in "best of all". soma-batch makes the '
+    'The same guarantees are: lookups take no lock (else reads-lock), updates take no lock (writes-lock), any number of '
+    'writers (one-writer), and the map grows by '
+    'itself. Maps that lack one of them may be faster for it; they are compared in "best of all", with what they lack '
+    'behind their names (fixed-size maps get their size beforehand, also in load). soma-batch makes the '
     'same lookups through get_many, 64 keys a call; no other map has such a call, so it decides nothing.',
     'What is in everybody\'s figures: drawing keys, making the texts of string keys, checking values. Latencies contain '
     'reading the clock. With more threads than cores, they contain waiting for a core.',
