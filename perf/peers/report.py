@@ -403,7 +403,7 @@ def write_html(path, results, options):
     if results.failures:
         text += ['<h2>Failed</h2>', html_table(['what'], [[line] for line in results.failures.values()], (0,))]
     facts = [[peer.name, peer.about, peer.lacks_text()] for peer in results.peers]
-    text += ['<h2>The maps</h2>', html_table(['map', 'what it is', 'what it lacks that Soma has'], facts, (1, 2))]
+    text += ['<h2>The maps</h2>', html_table(['map', 'what it is', 'what it lacks'], facts, (1, 2))]
     text += ['<h2>Charts</h2>', *charts(results)]
     text += ['<h2>All figures</h2><details><summary>show</summary>',
              html_table(['cell', 'map', 'figure', 'median', 'least', 'greatest', 'rounds'], all_figures(results)),
