@@ -75,6 +75,7 @@ enum scenario_flags {
     SMALL_CAP = 1 << 7, /* room for two deferred entries */
     WAITING = 1 << 8,   /* with it: wait at the cap */
     AWAY = 1 << 9,      /* word maps: the first buckets' homes are taken, so entries have memory of their own */
+    OWN = 1 << 10,      /* with POINTERS: who takes a value out, outside sections, waits for its readers and frees it */
 };
 
 struct scenario {

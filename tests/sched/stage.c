@@ -50,6 +50,7 @@ struct actor {
     unsigned values;     /* made so far */
     struct hold holds[HOLDS];
     unsigned held;
+    uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
 };
 
 struct stage {
@@ -267,6 +268,8 @@ static void call_words(struct stage *stage, struct call *call)
         machine_free((void *)(uintptr_t)word);
     if (old != 0)
         call->result = from_word(stage, old);
+    if ((stage->flags & OWN) && (call->status == SOMA_REMOVED || call->status == SOMA_REPLACED))
+        stage->actors[run_thread()].taken = old;
 }
 
 /* Outside a section of its own, if values are read where they stand; so the call has one. */
@@ -341,6 +344,16 @@ static void run_call(struct stage *stage, struct call *call)
         soma_read_exit();
 }
 
+/* What the call has taken out is the thread's, once its readers have left. */
+static void free_taken(struct actor *actor)
+{
+    if (actor->taken == 0)
+        return;
+    soma_synchronize_wait();
+    machine_free((void *)(uintptr_t)actor->taken);
+    actor->taken = 0;
+}
+
 /* What is deferred stays at or below the cap. */
 static void check_cap(const struct stage *stage)
 {
@@ -364,6 +377,7 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
         letter_read(stage, call->result);
     run_call_left();
     oracle_return(stage->oracle, call);
+    free_taken(actor);
     trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key,
                soma_status_text((enum soma_status)call->status), call->result);
     if (call->status == SOMA_INSERTED || call->status == SOMA_REPLACED)
@@ -680,7 +694,7 @@ static void open_words(struct stage *stage)
     const struct soma_u64_options options = {
         .seed = {1, 2},
         .flags = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0,
-        .value_retire = stage->flags & POINTERS ? word_gone : NULL,
+        .value_retire = (stage->flags & (POINTERS | OWN)) == POINTERS ? word_gone : NULL,
         .ctx = stage,
         .deferred_bytes_max = stage->flags & SMALL_CAP ? CAP_BYTES : 0,
     };
@@ -862,6 +876,8 @@ static void stage_check(void *arg)
         run_failed("%" PRIu64 " bytes are deferred after a barrier", core_of(stage)->owner.deferred.word);
     if (run_calls_ordered() && !oracle_holds(stage->oracle, why, sizeof why))
         run_failed("%s", why);
+    for (unsigned k = 0; k < KEYS && (stage->flags & OWN); k++)
+        keyed(stage, 0, DO_REMOVE, k);
     machine_free(stage->letters);
     soma_u64_free(stage->words);
     soma_map_free(stage->bytes);
