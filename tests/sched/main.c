@@ -260,7 +260,9 @@ static int run_all(const struct test_case *cases, unsigned count)
     printf("1..%u\n", number);
     printf("# seed %" PRIu64 ", %" PRIu64 " schedules, %" PRIu64 " checked calls, %.0f schedules/s\n", options.seed,
            ran, calls, (double)ran / (now() - start));
-    printf("RESULT sched %" PRIu64 " schedules %u violations\n", ran, bad);
+    /* Meson takes a line that is no TAP for a mistake. */
+    printf("%sRESULT sched %" PRIu64 " schedules %u violations\n", getenv("MESON_TEST_ITERATION") ? "# " : "", ran,
+           bad);
     return bad > 0 || number == 0;
 }
 
