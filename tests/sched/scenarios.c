@@ -354,8 +354,10 @@ const struct scenario scenarios[] = {
      "without it: values that are freed by those who take them out",
      WORDS | POINTERS | OWN | NO_MEMBARRIER,
      "put a",
-     {"enter; hold a; exit; enter; hold a; exit; enter; hold a; exit; enter; hold a; exit",
-      "put a; put a; put a; put a", "put a; put a; put a; put a"},
+     {"enter; hold a; hold b; exit; enter; hold a; hold b; exit; enter; hold a; hold b; exit; "
+      "enter; hold a; hold b; exit; enter; hold a; hold b; exit",
+      "put a; put a; put a; put a; put a; put a; put a; put a",
+      "put a; put a; put a; put a; put a; put a; put a; put a"},
      NULL},
     {"no-membarrier-shrink",
      "without it: sentinels that are taken out, and walkers",
