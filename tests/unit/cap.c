@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: ISC */
+/* cap.c - at the cap on deferred memory: every update that would retire something says so and changes nothing; what can
+ * be released is; and a stall is told by whoever tries, though nobody else polls. */
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <soma/soma.h>
+
+#include "map/map_internal.h"
+#include "support.h"
+
+/* Room for two retired words' entries, or for one of the byte entries below and no other. */
+#define CAP 64
+#define KEYS 4
+
+struct seen {
+    uint64_t retired; /* values told */
+    uint64_t last;    /* the last one of them, if a word */
+};
+
+static void word_gone(uint64_t value, void *ctx)
+{
+    struct seen *seen = ctx;
+    seen->retired++;
+    seen->last = value;
+}
+
+static void bytes_gone(const void *value, size_t len, void *ctx)
+{
+    struct seen *seen = ctx;
+    seen->retired++;
+    if (len == sizeof seen->last)
+        memcpy(&seen->last, value, len);
+}
+
+/* ---- Nothing has changed ---- */
+
+static enum soma_status answer_word(uint64_t key, bool present, uint64_t *value, void *ctx)
+{
+    (void)key, (void)present;
+    *value = 99;
+    return *(const enum soma_status *)ctx;
+}
+
+static void words_unchanged(const soma_u64 *map)
+{
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint64_t value = 0;
+        EXPECT_EQ(soma_u64_get(map, key, &value), SOMA_OK);
+        EXPECT_EQ(value, key);
+    }
+    EXPECT_EQ(soma_u64_count_approx(map), KEYS);
+    verified(1);
+}
+
+static void words_refused(soma_u64 *map)
+{
+    enum soma_status store = SOMA_OK;
+    enum soma_status removal = SOMA_REMOVED;
+    const uint64_t keys[2] = {0, 1};
+    const uint64_t values[2] = {99, 99};
+    size_t done = 1;
+    EXPECT_EQ(soma_u64_put(map, 0, 99, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_replace(map, 0, 99, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_cas(map, 0, 0, 99, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_fetch_add(map, 0, 99, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_update(map, 0, answer_word, &store), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_update(map, 0, answer_word, &removal), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_put_many(map, keys, values, 2, &done), SOMA_E_LIMIT);
+    EXPECT_EQ(done, 0);
+    EXPECT_EQ(soma_u64_remove(map, 0, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_remove_if(map, 0, 0, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_clear(map), SOMA_E_LIMIT);
+    words_unchanged(map);
+}
+
+/* The section that holds the memory is the thread's own, so nothing can be released until it ends; then all can. */
+static void words(const void *unused)
+{
+    (void)unused;
+    struct seen seen = {.retired = 0};
+    soma_u64 *map = NULL;
+    const struct soma_u64_options options = {.deferred_bytes_max = CAP, .value_retire = word_gone, .ctx = &seen};
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    soma_read_enter();
+    for (uint64_t key = 100; key < 102; key++) {
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+    }
+    words_refused(map);
+    EXPECT_EQ(soma_u64_put(map, 100, 1, NULL), SOMA_INSERTED); /* which retires nothing */
+    soma_read_exit();
+    EXPECT_EQ(soma_u64_remove(map, 100, NULL), SOMA_REMOVED);
+    words_unchanged(map);
+    EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
+    EXPECT_EQ(soma_u64_count_approx(map), 0);
+    soma_barrier_wait();
+    EXPECT_EQ(seen.retired, KEYS + 3);
+    soma_u64_free(map);
+}
+
+/* ---- The same for byte maps ---- */
+
+static enum soma_status answer_bytes(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    (void)key, (void)key_len, (void)present;
+    *value = (struct soma_bytes){.data = "other", .len = 5};
+    return *(const enum soma_status *)ctx;
+}
+
+/* Key 0's value is a word, the others' are not. */
+static size_t len_of(uint64_t key)
+{
+    return key == 0 ? sizeof key : sizeof key - 1;
+}
+
+static void bytes_unchanged(const soma_map *map)
+{
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint64_t value = 0;
+        size_t len = 0;
+        EXPECT_EQ(soma_map_get_copy(map, &key, sizeof key, &value, sizeof value, &len), SOMA_OK);
+        EXPECT_EQ(value, key);
+        EXPECT_EQ(len, len_of(key));
+    }
+    EXPECT_EQ(soma_map_count_approx(map), KEYS);
+    verified(1);
+}
+
+static void bytes_refused(soma_map *map, uint64_t key)
+{
+    enum soma_status store = SOMA_OK;
+    enum soma_status removal = SOMA_REMOVED;
+    const size_t n = sizeof key;
+    const struct soma_bytes many[1] = {{.data = &key, .len = n}};
+    size_t done = 1;
+    EXPECT_EQ(soma_map_put(map, &key, n, "other", 5, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_replace(map, &key, n, "other", 5, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_cas(map, &key, n, &key, len_of(key), "other", 5, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_update(map, &key, n, answer_bytes, &store), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_update(map, &key, n, answer_bytes, &removal), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_put_many(map, many, many, 1, &done), SOMA_E_LIMIT);
+    EXPECT_EQ(done, 0);
+    EXPECT_EQ(soma_map_remove(map, &key, n, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_remove_if(map, &key, n, &key, len_of(key), NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_clear(map), SOMA_E_LIMIT);
+    bytes_unchanged(map);
+}
+
+static void bytes(const void *unused)
+{
+    (void)unused;
+    struct seen seen = {.retired = 0};
+    soma_map *map = NULL;
+    const struct soma_map_options options = {.deferred_bytes_max = CAP, .value_retire = bytes_gone, .ctx = &seen};
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, &key, len_of(key), NULL), SOMA_INSERTED);
+    soma_read_enter();
+    EXPECT_EQ(soma_map_put(map, "other key", 9, "and its value", 13, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_remove(map, "other key", 9, NULL), SOMA_REMOVED);
+    bytes_refused(map, 0);
+    bytes_refused(map, 1);
+    const uint64_t word = 0;
+    EXPECT_EQ(soma_map_fetch_add(map, &word, sizeof word, 1, NULL), SOMA_E_LIMIT);
+    bytes_unchanged(map);
+    soma_read_exit();
+    EXPECT_EQ(soma_map_clear(map), SOMA_OK);
+    EXPECT_EQ(soma_map_count_approx(map), 0);
+    soma_barrier_wait();
+    EXPECT_EQ(seen.retired, KEYS + 1);
+    soma_map_free(map);
+}
+
+/* ---- Words of a byte map whose values are told ---- */
+
+/* An addition replaces the entry, so that the old word is told; without value_retire it may change in place. */
+static void additions_told(const void *unused)
+{
+    (void)unused;
+    struct seen seen = {.retired = 0};
+    soma_map *map = NULL;
+    const uint64_t word = 5;
+    uint64_t old = 0;
+    const struct soma_map_options options = {.value_retire = bytes_gone, .ctx = &seen};
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    EXPECT_EQ(soma_map_put(map, "key", 3, &word, sizeof word, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_fetch_add(map, "key", 3, 2, &old), SOMA_REPLACED);
+    EXPECT_EQ(old, 5);
+    soma_barrier_wait();
+    EXPECT_EQ(seen.retired, 1);
+    EXPECT_EQ(seen.last, 5);
+    soma_map_free(map);
+    EXPECT_EQ(seen.retired, 2);
+    EXPECT_EQ(seen.last, 7);
+    verified(2);
+}
+
+/* ---- What can be released is ---- */
+
+/* Under a cap of one entry each removal has to wait for the one before: room is made, nothing is refused. */
+static void cap_lets_go(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = NULL;
+    EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.deferred_bytes_max = 32}, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 100; key++) {
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+        verified(1);
+    }
+    soma_u64_free(map);
+}
+
+/* Far below the cap, updates release what they retire as they go: little waits at any time. */
+static void released_on_the_way(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = NULL;
+    uint64_t most = 0;
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 100000; key++) {
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+        const uint64_t deferred = soma__owner_deferred(&map->core.owner);
+        most = deferred > most ? deferred : most;
+    }
+    EXPECT(most > 0 && most < 256 << 10); /* of 3 MB that were removed */
+    soma_u64_free(map);
+    verified(1);
+}
+
+/* ---- A stall ---- */
+
+struct told {
+    unsigned times;
+    int64_t thread;
+    uint64_t deferred_bytes;
+};
+
+static void note_stall(const struct soma_stall *stall, void *ctx)
+{
+    struct told *told = ctx;
+    told->times++;
+    told->thread = stall->reader_thread;
+    told->deferred_bytes = stall->deferred_bytes;
+}
+
+/* The thread holds itself up: its own section is open, and nobody else is there to poll. It is told all the same. */
+static void stall_of_ones_own(const void *unused)
+{
+    (void)unused;
+    struct told told = {.times = 0};
+    soma_u64 *map = NULL;
+    const struct soma_u64_options options = {
+        .deferred_bytes_max = 32, .stall_ns = 1000000, .stall = note_stall, .ctx = &told};
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    EXPECT_EQ(soma_u64_put(map, 1, 1, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_put(map, 2, 2, NULL), SOMA_INSERTED);
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_remove(map, 1, NULL), SOMA_REMOVED);
+    for (int i = 0; i < 2000 && told.times == 0; i++) {
+        EXPECT_EQ(soma_u64_remove(map, 2, NULL), SOMA_E_LIMIT);
+        sleep_ms(1);
+    }
+    soma_read_exit();
+    EXPECT_EQ(told.times, 1);
+    EXPECT_EQ(told.thread, syscall(SYS_gettid));
+    EXPECT_EQ(told.deferred_bytes, 32);
+    soma_u64_free(map);
+    verified(1);
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {
+        {"words", words, NULL},
+        {"bytes", bytes, NULL},
+        {"additions-told", additions_told, NULL},
+        {"cap-lets-go", cap_lets_go, NULL},
+        {"released-on-the-way", released_on_the_way, NULL},
+        {"stall-of-ones-own", stall_of_ones_own, NULL},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
