@@ -39,6 +39,8 @@ static bool fits(unsigned flags, enum verb verb)
 {
     if (verb >= VERBS || verb == DO_MEET) /* who does not come keeps the others waiting */
         return false;
+    if (verb == DO_SUB) /* of another's word it makes no sense */
+        return false;
     if (flags & POINTERS)
         return verb != DO_ADD && verb != DO_CAS && verb != DO_REMOVE_IF && verb != DO_PUT_MANY && verb != DO_UPDATE &&
                verb != DO_UPDATE_REMOVE && verb != DO_UPDATE_LEAVE;

@@ -14,7 +14,7 @@ static const struct {
     {"words", WORDS},      {"bytes", BYTES},       {"collide", COLLIDE},
     {"long", LONG_VALUES}, {"pointers", POINTERS}, {"faults", FAULTS},
     {"cap", SMALL_CAP},    {"away", AWAY},         {"no-membarrier", NO_MEMBARRIER},
-    {"wait", WAITING},     {"own", OWN},
+    {"wait", WAITING},     {"own", OWN},           {"owned", OWNED},
 };
 
 static bool options_parse(const char *options, unsigned *flags)

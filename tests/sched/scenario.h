@@ -50,6 +50,7 @@ enum verb {
     DO_SYNCHRONIZE,
     DO_OTHER_MAP, /* a map of its own, whose last entries outlive it */
     DO_MEET,      /* wait until all threads are here */
+    DO_SUB,       /* take the last addition back, if it was one to a key that was there */
     VERBS
 };
 
@@ -76,6 +77,7 @@ enum scenario_flags {
     WAITING = 1 << 8,   /* with it: wait at the cap */
     AWAY = 1 << 9,      /* word maps: the first buckets' homes are taken, so entries have memory of their own */
     OWN = 1 << 10,      /* with POINTERS: who takes a value out, outside sections, waits for its readers and frees it */
+    OWNED = 1 << 11,    /* who takes a word out to which nothing is added owns what it stands for */
 };
 
 struct scenario {

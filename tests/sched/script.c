@@ -35,6 +35,7 @@ static const struct {
     [DO_BARRIER] = {"barrier", false},
     [DO_SYNCHRONIZE] = {"synchronize", false},
     [DO_MEET] = {"meet", false},
+    [DO_SUB] = {"fetch_sub", true},
 };
 
 const char *verb_name(enum verb verb)

@@ -21,6 +21,7 @@
 #define HOLDS 4
 #define RETIRED_MAX 32
 #define LETTERS_MAX 24
+#define ADDITIONS_MAX 5 /* of a thread, that can be told from each other */
 /* More than any scenario grows to. */
 #define BUCKETS_SEEN 128
 
@@ -48,6 +49,8 @@ struct actor {
     unsigned depth;      /* sections open */
     uint64_t last[KEYS]; /* values last seen */
     unsigned values;     /* made so far */
+    unsigned additions;  /* made so far */
+    uint64_t added;      /* by the last addition, if the key was there and it has not been taken back */
     struct hold holds[HOLDS];
     unsigned held;
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
@@ -69,7 +72,8 @@ struct stage {
     bool accepted[RETIRED_MAX];   /* soma_retire() has returned */
     unsigned retires;
     uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
-    unsigned met;      /* threads that have come to a meeting */
+    uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
+    unsigned met;                                    /* threads that have come to a meeting */
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -114,14 +118,49 @@ static void letter_write(const struct stage *stage, uint64_t id)
         machine_write(letter, sizeof *letter);
 }
 
-/* Additions carry a mark, so that a sum, of which nobody knows whose it is, is never taken for the id of a call. */
-#define ADDITION (UINT64_C(1) << 48)
+/* A word is an id in its lower half; above it stands a bit for each addition, so that a sum tells whose it is. A thread's
+ * additions beyond ADDITIONS_MAX go to the highest bits, which tell nothing. */
+#define ID_BITS 32
+#define ID_MASK ((UINT64_C(1) << ID_BITS) - 1)
+#define ADDITION_BEYOND (UINT64_C(1) << 62)
 
-static void letter_read(const struct stage *stage, uint64_t result)
+static uint64_t addition_new(struct stage *stage, unsigned thread, uint64_t id)
 {
-    const uint64_t *letter = result < ADDITION ? letter_of(stage, result) : NULL;
+    struct actor *actor = &stage->actors[thread];
+    if (actor->additions == ADDITIONS_MAX)
+        return ADDITION_BEYOND;
+    const unsigned number = thread * ADDITIONS_MAX + actor->additions++;
+    stage->additions[number] = id;
+    return UINT64_C(1) << (ID_BITS + number);
+}
+
+static void letter_seen(const struct stage *stage, uint64_t id)
+{
+    const uint64_t *letter = letter_of(stage, id);
     if (letter)
         machine_read(letter, sizeof *letter);
+}
+
+/* Of all calls that a word comes from. */
+static void letters_read(const struct stage *stage, uint64_t word)
+{
+    letter_seen(stage, word & ID_MASK);
+    for (unsigned i = 0; i < THREADS_MAX * ADDITIONS_MAX; i++) {
+        if (word >> (ID_BITS + i) & 1)
+            letter_seen(stage, stage->additions[i]);
+    }
+}
+
+/* In OWNED scenarios a word belongs to the map; while additions to it stand, those who made them look at its letter; who
+ * takes it out without any such addition has it for itself, and writes the letter again. */
+static void letter_owned(const struct stage *stage, const struct call *call)
+{
+    const bool taken = call->status == SOMA_REMOVED || (call->status == SOMA_REPLACED && call->verb != KEY_ADD);
+    if (taken && call->result >> ID_BITS == 0)
+        letter_write(stage, call->result);
+    const bool added = call->verb == KEY_ADD && call->value <= ADDITION_BEYOND; /* else one is taken back */
+    if (added && call->status == SOMA_REPLACED)
+        letter_seen(stage, call->result & ID_MASK);
 }
 
 static uint64_t *object_new(uint64_t id)
@@ -179,7 +218,7 @@ static uint64_t from_bytes(const struct stage *stage, const void *data, size_t l
 
 /* ---- One call ---- */
 
-static const enum verb_of_key key_verbs[DO_UPDATE_LEAVE + 1] = {
+static const enum verb_of_key key_verbs[VERBS] = {
     [DO_GET] = KEY_GET,
     [DO_PUT] = KEY_PUT,
     [DO_PUT_NEW] = KEY_PUT_NEW,
@@ -188,6 +227,7 @@ static const enum verb_of_key key_verbs[DO_UPDATE_LEAVE + 1] = {
     [DO_REMOVE] = KEY_REMOVE,
     [DO_REMOVE_IF] = KEY_REMOVE_IF,
     [DO_ADD] = KEY_ADD,
+    [DO_SUB] = KEY_ADD,
     [DO_UPDATE] = KEY_UPDATE,
     [DO_UPDATE_REMOVE] = KEY_UPDATE_REMOVE,
     [DO_UPDATE_LEAVE] = KEY_UPDATE_LEAVE,
@@ -366,24 +406,29 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
 {
     struct actor *actor = &stage->actors[thread];
     const uint64_t value = fresh_id(actor, thread);
+    const uint64_t delta = verb == DO_ADD ? addition_new(stage, thread, value) : verb == DO_SUB ? -actor->added : 0;
     trace_note("%s %c, value %" PRIx64 ", expected %" PRIx64, verb_name(verb), 'a' + (int)key, value, actor->last[key]);
     letter_write(stage, value);
     run_call_entered();
     struct call *call = oracle_call(stage->oracle, thread, key_verbs[verb], key);
-    call->value = verb == DO_ADD ? value | ADDITION : value;
+    call->value = delta != 0 ? delta : value;
     call->expected = actor->last[key];
     run_call(stage, call);
-    if (call->result != RESULT_UNKNOWN)
-        letter_read(stage, call->result);
+    if (stage->flags & OWNED)
+        letter_owned(stage, call);
+    else if (call->result != RESULT_UNKNOWN)
+        letters_read(stage, call->result);
     run_call_left();
     oracle_return(stage->oracle, call);
     free_taken(actor);
     trace_note("%s %c answers %s, %" PRIx64, verb_name(verb), 'a' + (int)key,
                soma_status_text((enum soma_status)call->status), call->result);
     if (call->status == SOMA_INSERTED || call->status == SOMA_REPLACED)
-        actor->last[key] = verb == DO_ADD ? call->result + call->value : call->value;
+        actor->last[key] = delta != 0 ? call->result + delta : call->value;
     else if (call->result != 0 && call->result != RESULT_UNKNOWN)
         actor->last[key] = call->result;
+    if (delta != 0)
+        actor->added = verb == DO_ADD && call->status == SOMA_REPLACED ? delta : 0;
     stage->calls++;
     check_cap(stage);
 }
@@ -664,6 +709,10 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_MEET:
         meet(stage);
+        break;
+    case DO_SUB:
+        if (actor->added != 0)
+            keyed(stage, thread, DO_SUB, op.key);
         break;
     default:
         keyed(stage, thread, (enum verb)op.verb, op.key);
