@@ -21,9 +21,9 @@
 
 struct entry {
     struct cds_lfht_node node;
+    peer_key key; /* beside the node: a lookup reads both */
     uint64_t value;
     struct rcu_head head;
-    peer_key key;
 };
 
 /* An entry that was not needed; the thread's next insertion takes it. */
