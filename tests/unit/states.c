@@ -8,6 +8,7 @@
 
 #include "dir/dir.h"
 #include "map/map_internal.h"
+#include "map/word.h"
 #include "support.h"
 
 /* ---- Entries that are deleted, and linked ---- */
@@ -18,10 +19,11 @@
 static void freeze_only(struct core *core, uint64_t hash)
 {
     const struct soma__section section = soma__section_enter();
-    struct soma__place place = {.prev = soma__dir_bucket(&core->dir, section.self, hash)};
-    EXPECT_EQ(soma__dir_walk(&core->dir, section.self, hash, NULL, soma__before_hash, &place), SOMA_OK);
+    const unsigned cell_log2 = core->dir.shape.cell_log2;
+    struct soma__place place = {.prev = soma__dir_bucket(&core->dir, cell_log2, section.self, hash)};
+    EXPECT_EQ(soma__dir_walk(&core->dir, cell_log2, section.self, hash, NULL, soma__before_hash, &place), SOMA_OK);
     struct soma__node *node = soma__edge_node(place.word);
-    EXPECT(node->hash == hash);
+    EXPECT_EQ(soma__hash_read(node), hash);
     uint64_t edge = soma__edge_read(&node->edge);
     EXPECT(soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN));
     soma__section_exit(section);
@@ -178,10 +180,12 @@ static void reserved_stays(const void *unused)
     (void)unused;
     soma_u64 *map = NULL;
     EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.reserve = 2048}, &map), SOMA_OK);
+    const unsigned m = dir_m(soma__dir_state(&map->core.dir));
+    EXPECT(dir_entries(&map->core.dir, m) >= 2048);
     for (uint64_t key = 0; key < 2000; key++) {
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
         EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
-        EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), 11);
+        EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), m);
     }
     soma_u64_free(map);
     verified(1);
@@ -194,13 +198,14 @@ static void reservation_ends(const void *unused)
     soma_u64 *map = NULL;
     EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
     struct soma__dir *dir = &map->core.dir;
-    EXPECT_EQ(soma_u64_reserve(map, 1 << 12), SOMA_OK);
+    const uint64_t fits = dir_entries(dir, 12);
+    EXPECT_EQ(soma_u64_reserve(map, fits), SOMA_OK);
     const uint64_t most = dir->most_log2;
     dir->most_log2 = 12; /* as if that were all */
-    for (uint64_t key = 0; key < 3 << 12; key++)
+    for (uint64_t key = 0; key < 3 * fits; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
     EXPECT_EQ(dir_m(soma__dir_state(dir)), 12);
-    EXPECT_EQ(soma_u64_reserve(map, (1 << 12) + 1), SOMA_E_NOMEM);
+    EXPECT_EQ(soma_u64_reserve(map, fits + 1), SOMA_E_NOMEM);
     dir->most_log2 = most;
     soma_u64_free(map);
     verified(1);
@@ -217,7 +222,7 @@ static void bucket_is_ready(const void *unused)
     const uint64_t hash = UINT64_MAX;
     EXPECT_EQ(soma_u64_put(map, soma__mix_inverse(soma__u64_mix(map), hash - 1), 1, NULL), SOMA_INSERTED);
     EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
-    const struct atom *bucket = soma__dir_bucket_hint(&map->core.dir, hash);
+    const struct atom *bucket = soma__dir_bucket_hint(&map->core.dir, WORD_CELL_LOG2, hash);
     EXPECT(soma__edge_read(bucket) == 0);
     EXPECT_EQ(soma_u64_put(map, soma__mix_inverse(soma__u64_mix(map), hash), 2, NULL), SOMA_INSERTED);
     EXPECT(soma__edge_starts(soma__edge_read(bucket)));
@@ -234,9 +239,10 @@ static void claim_left_behind(const void *unused)
     soma_u64 *map = NULL;
     EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.reserve = 4096}, &map), SOMA_OK);
     atom_store_rlx(&map->core.dir.release_claim, soma__fork_generation() + 2);
-    for (int i = 0; i < 1000 && dir_m(soma__dir_state(&map->core.dir)) != DIR_FIRST_LOG2; i++)
+    const unsigned first = dir_first_log2(WORD_CELL_LOG2);
+    for (int i = 0; i < 1000 && dir_m(soma__dir_state(&map->core.dir)) != first; i++)
         EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
-    EXPECT_EQ(soma__dir_state(&map->core.dir), dir_state(DIR_FIRST_LOG2, 0, DIR_STEADY, 0));
+    EXPECT_EQ(soma__dir_state(&map->core.dir), dir_state(first, 0, DIR_STEADY, 0));
     soma_u64_free(map);
     verified(1);
 }
