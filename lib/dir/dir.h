@@ -55,12 +55,13 @@ struct soma__dir {
 /* ---- The state word: m | level going | phase | grace-period cookie ---- */
 
 enum dir_phase {
-    DIR_STEADY,  /* no level is going */
-    DIR_LEAVING, /* the level is out of use for who comes now */
-    DIR_DRAIN,   /* until the cookie has passed, some may still use it */
-    DIR_UNLINK,  /* its sentinels are being taken out of the list */
-    DIR_READERS, /* until the cookie has passed, walkers may stand on them */
-    DIR_RELEASE, /* its memory is being given back */
+    DIR_STEADY,   /* no level is going */
+    DIR_LEAVING,  /* the level is out of use for who comes now */
+    DIR_DRAIN,    /* until the cookie has passed, some may still use it */
+    DIR_UNLINK,   /* its sentinels are being taken out of the list */
+    DIR_UNLINKED, /* they are out */
+    DIR_READERS,  /* until the cookie has passed, walkers may stand on them */
+    DIR_RELEASE,  /* its memory is being given back */
 };
 
 ALWAYS_INLINE unsigned dir_m(uint64_t state)

@@ -7,7 +7,9 @@
  *   UNLINK    Block by block: freeze the bucket words, walk past them so that they are out of the list, move entries out
  *             of the buckets' cells. The cursor goes past a block only when it is done, so a block is done by whoever is
  *             there, and none is forgotten when a thread stops; two threads doing one block do no harm.
- *   READERS   All sentinels and entries of the level are out. Until a grace period has passed, walkers may stand on them.
+ *   UNLINKED  All sentinels and entries of the level are out. The cookie of a grace period is drawn: only now, so that it waits
+ *             for whoever still takes the level to be in UNLINK.
+ *   READERS   Until it has passed, walkers may stand on them.
  *   RELEASE   The words become 0 and whole pages go back to the system, a step at a time. One thread at a time, since
  *             a late step would wipe out buckets set up anew; who finds it taken leaves it.
  *   STEADY    The level may be used again.
@@ -103,7 +105,7 @@ static bool unlink_step(struct soma__dir *dir, struct soma__reader *self, uint64
     const uint64_t end = level_end(dir_going(state));
     const uint64_t first = cursor_read(dir);
     if (first >= end)
-        return enter_phase(dir, state, DIR_READERS, soma__grace_cookie());
+        return enter_phase(dir, state, DIR_UNLINKED, 0);
     const uint64_t last = first + UNLINK_BLOCK < end ? first + UNLINK_BLOCK : end;
     for (uint64_t i = first; i < last; i++) {
         if (freeze(soma__dir_bucket_at(dir, i)) && !pass_over(dir, self, i))
@@ -209,6 +211,8 @@ bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self)
         return wait_step(dir, state, DIR_UNLINK);
     case DIR_UNLINK:
         return unlink_step(dir, self, state);
+    case DIR_UNLINKED:
+        return enter_phase(dir, state, DIR_READERS, soma__grace_cookie());
     case DIR_READERS:
         return wait_step(dir, state, DIR_RELEASE);
     case DIR_RELEASE:

@@ -202,6 +202,13 @@ const struct scenario scenarios[] = {
      {"put d; put e; put f; get a", "remove a; remove b; remove c; get d", "put g; put h; remove d; get e"},
      NULL},
 
+    {"shrink-late",
+     "threads that come to take sentinels out when that is over, and memory is given back",
+     WORDS | NO_MEMBARRIER,
+     "grow; put c; put g; remove c; remove g; enter; shrink; exit; step",
+     {"step; meet", "shrink; shrink; meet", "get_many; meet"},
+     NULL},
+
     /* ---- Homes ---- */
     {"home-again",
      "a home whose entry went, and another entry in it",
