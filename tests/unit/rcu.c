@@ -58,6 +58,7 @@ static struct soma__owner owner;
 
 static void begin(uint64_t cap)
 {
+    watchdog(HANGS_SECONDS);
     soma_barrier_wait();
     owner = (struct soma__owner){.release = item_gone, .gone = owner_gone};
     soma__owner_init(&owner, cap);
@@ -320,7 +321,6 @@ static void waits_for_itself(const void *unused)
     (void)unused;
     begin(CAP);
     EXPECT_EQ(retire_bytes(1), SOMA_OK);
-    watchdog(HANGS_SECONDS);
     soma_read_enter();
     wait_inside();
     soma_read_exit();
