@@ -281,7 +281,8 @@ static void program_exit(struct soma__reader *self)
 
 void soma_read_exit(void)
 {
-    struct soma__reader *self = spare_depth > 0 ? &soma__reader_spare : joined;
+    /* With a record of its own, the depth is raised for a moment only: soma__section_enter_slow(), which this interrupts. */
+    struct soma__reader *self = joined || spare_depth == 0 ? joined : &soma__reader_spare;
     if (UNLIKELY(!self || (self == joined && self->depth == 0))) {
         MISUSE("no read section is open");
         return;

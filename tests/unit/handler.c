@@ -20,6 +20,7 @@
 #define TRAP_FLAG 0x100
 #define STEPS_MOST 20000
 #define EVERY UINT64_MAX
+#define NEVER (UINT64_MAX - 1)
 #define KEY 1
 #define VALUE 2
 
@@ -29,7 +30,8 @@ static struct {
     bool on;
     bool held_off; /* signals are */
     bool handling;
-    uint64_t at; /* the instruction behind which the handler comes, or EVERY */
+    uint64_t at;   /* the instruction behind which the handler comes, or EVERY */
+    uint64_t then; /* a later one, behind which it comes again, or NEVER */
     uint64_t seen;
     uint64_t wrong;
 } steps;
@@ -75,12 +77,15 @@ static void look(void)
 static void trapped(int number, siginfo_t *info, void *context)
 {
     (void)number, (void)info;
-    if (!steps.on || steps.held_off || (steps.seen++ != steps.at && steps.at != EVERY))
+    if (!steps.on || steps.held_off)
+        return;
+    const uint64_t now = steps.seen++;
+    if (now != steps.at && now != steps.then && steps.at != EVERY)
         return;
     steps.handling = true;
     look();
     steps.handling = false;
-    if (steps.at != EVERY)
+    if (steps.at != EVERY && (steps.then == NEVER || now == steps.then))
         ((ucontext_t *)context)->uc_mcontext.gregs[REG_EFL] &= ~TRAP_FLAG;
 }
 
@@ -90,9 +95,10 @@ static void trapped(int number, siginfo_t *info, void *context)
                          : "memory", "cc")
 
 /* Whether the call was not over before the handler came. */
-static bool interrupt(uint64_t at, void (*call)(void))
+static bool interrupt(uint64_t at, uint64_t then, void (*call)(void))
 {
     steps.at = at;
+    steps.then = then;
     steps.seen = 0;
     steps.held_off = false;
     steps.on = true;
@@ -198,7 +204,7 @@ static void joined_thread(const void *unused)
         if (calls[i].releases > 0)
             retire_bytes(1);
         released = 0;
-        interrupt(EVERY, calls[i].call);
+        interrupt(EVERY, NEVER, calls[i].call);
         check_outside();
         EXPECT_EQ(released, calls[i].releases);
         if (!EXPECT_EQ(steps.wrong, 0))
@@ -221,11 +227,13 @@ struct first {
     bool refused;        /* no record for the thread itself */
     bool refused_always; /* nor for its handler */
     void (*call)(void);
+    unsigned apart; /* the handler comes again, up to so many instructions later; 0: it does not */
 };
 
 struct first_run {
     const struct first *first;
     uint64_t at;
+    uint64_t then;
     bool on;
 };
 
@@ -237,23 +245,33 @@ static void first_section(unsigned index, void *arg)
     urcu_bp_read_unlock();
     keys_refused = run->first->refused;
     keys_refused_always = run->first->refused_always;
-    run->on = interrupt(run->at, run->first->call);
+    run->on = interrupt(run->at, run->then, run->first->call);
     keys_refused = false;
     keys_refused_always = false;
+}
+
+static void run_first(struct first_run *run)
+{
+    crew_run(1, first_section, run);
+    EXPECT_EQ(records_in_use(), 1); /* this thread's */
+    EXPECT_EQ(soma__spare_inside(), 0);
+    if (!EXPECT_EQ(steps.wrong, 0) || !EXPECT(run->at < STEPS_MOST) || failures() > 0)
+        printf("# behind instructions %u and %lld\n", (unsigned)run->at, (long long)run->then);
+    verified(1);
 }
 
 static void first_sections(const void *setup)
 {
     const struct first *first = setup;
     struct first_run run = {.first = first, .on = true};
-    for (uint64_t at = 0; run.on && failures() == 0; at++) {
-        run.at = at;
-        crew_run(1, first_section, &run);
-        EXPECT_EQ(records_in_use(), 1); /* this thread's */
-        EXPECT_EQ(soma__spare_inside(), 0);
-        if (!EXPECT_EQ(steps.wrong, 0) || !EXPECT(at < STEPS_MOST))
-            printf("# behind instruction %u\n", (unsigned)at);
-        verified(1);
+    for (run.at = 0; run.on && failures() == 0; run.at++) {
+        run.then = NEVER;
+        run_first(&run);
+        for (run.then = run.at + 1; run.then <= run.at + first->apart && failures() == 0; run.then++) {
+            const bool on = run.on;
+            run_first(&run);
+            run.on = on;
+        }
     }
 }
 
@@ -278,8 +296,8 @@ static void set_up(void)
 int main(int argc, char **argv)
 {
     static const struct first firsts[] = {
-        {false, false, one_section},    {true, false, one_section},    {true, true, one_section},
-        {true, false, nested_sections}, {true, true, nested_sections},
+        {false, false, one_section, 0},    {true, false, one_section, 0},    {true, true, one_section, 0},
+        {true, false, nested_sections, 0}, {true, true, nested_sections, 0}, {true, false, one_section, 10},
     };
     const struct test_case cases[] = {
         {"joined", joined_thread, NULL},
@@ -288,6 +306,7 @@ int main(int argc, char **argv)
         {"first-refused-always", first_sections, &firsts[2]},
         {"first-refused-nested", first_sections, &firsts[3]},
         {"first-refused-always-nested", first_sections, &firsts[4]},
+        {"first-refused-twice", first_sections, &firsts[5]},
     };
     set_up();
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
