@@ -17,7 +17,7 @@ SIZES = (10_000, 1_000_000, 10_000_000)
 THREADS = (1, 2, 8, 32)
 DRAWS = ('uniform', 'zipf')
 MIXES = ('get-hit', 'get-half', 'mix95', 'upsert90', 'mix50')
-PEERS = ('soma', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', 'lfht-grow', 'lfht', 'cds-split', 'cds-michael', 'ck',
+PEERS = ('soma', 'soma-spacious', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', 'lfht-grow', 'lfht', 'cds-split', 'cds-michael', 'ck',
          'tbb', 'cuckoo', 'stripes', 'std', 'glib', 'mutex', 'rwlock')
 CANARIES = ('canary-value', 'canary-keep', 'canary-race')
 QUICK = re.compile(r'^(word/(get-hit|mix95|mix50)/uniform/10k/2t|word/load/10k/2t|(word|string)/memory/10k'

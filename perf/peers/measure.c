@@ -15,9 +15,9 @@
 #include "support/fail.h"
 
 static const struct peer_ops *const peers[] = {
-    &peer_soma,      &peer_soma_batch,  &peer_memb_grow, &peer_memb,   &peer_lfht_grow, &peer_lfht,
-    &peer_cds_split, &peer_cds_michael, &peer_ck,        &peer_tbb,    &peer_cuckoo,    &peer_stripes,
-    &peer_std,       &peer_glib,        &peer_mutex,     &peer_rwlock,
+    &peer_soma,    &peer_soma_spacious, &peer_soma_batch,  &peer_memb_grow, &peer_memb,   &peer_lfht_grow,
+    &peer_lfht,    &peer_cds_split,     &peer_cds_michael, &peer_ck,        &peer_tbb,    &peer_cuckoo,
+    &peer_stripes, &peer_std,           &peer_glib,        &peer_mutex,     &peer_rwlock,
 };
 #define PEERS (sizeof peers / sizeof peers[0])
 

@@ -65,6 +65,7 @@ struct peer_ops {
 #define QUIESCENT_OPS 64
 
 extern const struct peer_ops peer_soma;
+extern const struct peer_ops peer_soma_spacious;
 extern const struct peer_ops peer_soma_batch;
 extern const struct peer_ops peer_lfht;
 extern const struct peer_ops peer_lfht_grow;

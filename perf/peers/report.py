@@ -176,7 +176,7 @@ def summary(results):
     return lines
 
 
-HEADS = ['cell', 'unit', 'soma', 'soma-batch', 'best of the same guarantees', 'its figure', 'ratio', '',
+HEADS = ['cell', 'unit', 'soma', 'soma-spacious', 'soma-batch', 'best of the same guarantees', 'its figure', 'ratio', '',
          'best of all', 'its figure', 'ratio', '', 'rounds']
 
 
@@ -208,7 +208,7 @@ def rows(results):
     for cell in results.measured():
         best = leader(results, cell) if results.missed(cell) else verdict_cells(results, results.best_other(cell))
         table.append([cell.name, DECIDES.get(cell.work, MOPS)[0], figure_text(results.median(cell, 'soma')),
-                      figure_text(results.median(cell, 'soma-batch')), *verdict_cells(results, results.best_equal(cell)), *best,
+                      figure_text(results.median(cell, 'soma-spacious')), figure_text(results.median(cell, 'soma-batch')), *verdict_cells(results, results.best_equal(cell)), *best,
                       str(results.rounds(cell))])
     return table
 

@@ -20,11 +20,12 @@ static void must(enum soma_status status)
 #define soma_count_approx soma_map_count_approx
 #define soma_shrink soma_map_shrink
 
-static void *create(uint64_t size)
+#define LOAD SOMA_MAP_LOAD_DEFAULT
+
+static void *create_with(unsigned load_percent)
 {
-    (void)size; /* Soma starts empty and grows, as it does in use */
     soma_map *map = NULL;
-    must(soma_map_new(NULL, &map));
+    must(soma_map_new(&(struct soma_map_options){.load_percent = load_percent}, &map));
     return map;
 }
 
@@ -85,11 +86,12 @@ static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t
 #define soma_count_approx soma_u64_count_approx
 #define soma_shrink soma_u64_shrink
 
-static void *create(uint64_t size)
+#define LOAD SOMA_U64_LOAD_DEFAULT
+
+static void *create_with(unsigned load_percent)
 {
-    (void)size; /* Soma starts empty and grows, as it does in use */
     soma_u64 *map = NULL;
-    must(soma_u64_new(NULL, &map));
+    must(soma_u64_new(&(struct soma_u64_options){.load_percent = load_percent}, &map));
     return map;
 }
 
@@ -124,6 +126,18 @@ static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t
 }
 
 #endif
+
+static void *create(uint64_t size)
+{
+    (void)size; /* Soma starts empty and grows, as it does in use */
+    return create_with(0);
+}
+
+static void *create_spacious(uint64_t size)
+{
+    (void)size;
+    return create_with(LOAD / 2);
+}
 
 static inline bool put(void *map, const peer_key *key)
 {
@@ -192,6 +206,23 @@ const struct peer_ops peer_soma = {
     .about = MAP ", made empty with default options",
     .colour = 0,
     .create = create,
+    .thread_enter = peer_nothing,
+    .thread_leave = peer_nothing,
+    .quiescent = peer_nothing,
+    .get_each = get_each,
+    .put_each = put_each,
+    .upsert_each = upsert_each,
+    .remove_each = remove_each,
+    .count = count,
+    .settle = soma_barrier_wait,
+    .shrink = shrink,
+};
+
+const struct peer_ops peer_soma_spacious = {
+    .name = "soma-spacious",
+    .about = MAP ", with half the load_percent",
+    .colour = 2,
+    .create = create_spacious,
     .thread_enter = peer_nothing,
     .thread_leave = peer_nothing,
     .quiescent = peer_nothing,
