@@ -47,6 +47,7 @@ extern const struct bench bench_updates;
 extern const struct bench bench_load;
 extern const struct bench bench_batch;
 extern const struct bench bench_memory;
+extern const struct bench bench_space;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {

@@ -67,6 +67,9 @@ struct peer_ops {
 extern const struct peer_ops peer_soma;
 extern const struct peer_ops peer_soma_spacious;
 extern const struct peer_ops peer_soma_batch;
+
+/* A map for the two adapters above, with this load_percent. */
+void *peer_soma_with_load(unsigned load_percent);
 extern const struct peer_ops peer_lfht;
 extern const struct peer_ops peer_lfht_grow;
 extern const struct peer_ops peer_memb;

@@ -22,7 +22,7 @@ static void must(enum soma_status status)
 
 #define LOAD SOMA_MAP_LOAD_DEFAULT
 
-static void *create_with(unsigned load_percent)
+void *peer_soma_with_load(unsigned load_percent)
 {
     soma_map *map = NULL;
     must(soma_map_new(&(struct soma_map_options){.load_percent = load_percent}, &map));
@@ -88,7 +88,7 @@ static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t
 
 #define LOAD SOMA_U64_LOAD_DEFAULT
 
-static void *create_with(unsigned load_percent)
+void *peer_soma_with_load(unsigned load_percent)
 {
     soma_u64 *map = NULL;
     must(soma_u64_new(&(struct soma_u64_options){.load_percent = load_percent}, &map));
@@ -130,13 +130,13 @@ static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t
 static void *create(uint64_t size)
 {
     (void)size; /* Soma starts empty and grows, as it does in use */
-    return create_with(0);
+    return peer_soma_with_load(0);
 }
 
 static void *create_spacious(uint64_t size)
 {
     (void)size;
-    return create_with(LOAD / 2);
+    return peer_soma_with_load(LOAD / 2);
 }
 
 static inline bool put(void *map, const peer_key *key)
