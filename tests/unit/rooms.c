@@ -160,6 +160,39 @@ static void level_waits_for_room(const void *unused)
 
 #if HAVE_CAS16
 
+/* The same where the walk past the sentinel succeeds, and emptying the bucket's homes meets the deleted entry. */
+static void homes_wait_for_room(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_of(&(struct soma_u64_options){.deferred_bytes_max = VALUE_BYTES, .value_retire = ignore_value});
+    const uint64_t first = key_of(map, HASH_BEHIND);
+    const uint64_t second = key_of(map, HASH_BEHIND + 1);
+    const uint64_t apart = key_of(map, HASH_APART);
+    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
+    soma__dir_unreserve(&map->core.dir);
+    EXPECT_EQ(soma_u64_put(map, first, 1, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_put(map, second, 2, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_put(map, apart, 3, NULL), SOMA_INSERTED);
+    EXPECT(soma__dir_shrink_start(&map->core.dir, 1, 4));
+    step_to(map, DIR_UNLINK);
+
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_remove(map, apart, NULL), SOMA_REMOVED);
+    freeze_only(map, HASH_BEHIND + 1);
+    EXPECT(!step(map));
+    EXPECT_EQ(dir_phase(soma__dir_state(&map->core.dir)), DIR_UNLINK);
+    EXPECT_EQ(soma_u64_get(map, first, NULL), SOMA_OK);
+    EXPECT_EQ(soma_u64_get(map, second, NULL), SOMA_ABSENT);
+    soma_read_exit();
+
+    soma_barrier_wait();
+    step_to(map, DIR_STEADY);
+    EXPECT_EQ(soma_u64_get(map, first, NULL), SOMA_OK);
+    EXPECT_EQ(soma_u64_put(map, second, 4, NULL), SOMA_INSERTED);
+    soma_u64_free(map);
+    verified(1);
+}
+
 /* ---- Entries that nobody has settled ---- */
 
 static void count_value(uint64_t value, void *ctx)
@@ -182,19 +215,21 @@ static void unsettle(soma_u64 *map, uint64_t hash)
     soma__section_exit(section);
 }
 
-/* One more level of buckets, and an entry in its first that is not settled. */
+/* One more level of buckets, and two entries in its first that are not settled. */
 static soma_u64 *map_with_unsettled(unsigned *retired)
 {
     soma_u64 *map = map_of(&(struct soma_u64_options){.value_retire = count_value, .ctx = retired});
     EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
     soma__dir_unreserve(&map->core.dir);
     EXPECT_EQ(soma_u64_put(map, key_of(map, HASH_BEHIND), 2, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_put(map, key_of(map, HASH_BEHIND + 1), 3, NULL), SOMA_INSERTED);
+    unsettle(map, HASH_BEHIND + 1); /* from behind: the walk to it settles those before it */
     unsettle(map, HASH_BEHIND);
     return map;
 }
 
-/* It is there, updates find it, it goes when it is removed, cleared, or left in the map, and its value is told once; and
- * it moves out of a bucket that goes. */
+/* They are there, updates find them, they go when they are removed, cleared, or left in the map, and their values are told
+ * once; and they move out of a bucket that goes, the one that the walk past the bucket settles and the other. */
 static void unsettled(const void *unused)
 {
     (void)unused;
@@ -207,25 +242,26 @@ static void unsettled(const void *unused)
     EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
     soma_u64_free(map);
     soma_barrier_wait();
-    EXPECT_EQ(retired, 1);
+    EXPECT_EQ(retired, 2);
 
     map = map_with_unsettled(&retired);
     EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
     soma_u64_free(map);
     soma_barrier_wait();
-    EXPECT_EQ(retired, 2);
+    EXPECT_EQ(retired, 4);
 
     map = map_with_unsettled(&retired);
     soma_u64_free(map);
-    EXPECT_EQ(retired, 3);
+    EXPECT_EQ(retired, 6);
 
     map = map_with_unsettled(&retired);
     EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
     EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), FIRST_LOG2);
     EXPECT_EQ(soma_u64_get(map, key_of(map, HASH_BEHIND), NULL), SOMA_OK);
-    EXPECT_EQ(retired, 3);
+    EXPECT_EQ(soma_u64_get(map, key_of(map, HASH_BEHIND + 1), NULL), SOMA_OK);
+    EXPECT_EQ(retired, 6);
     soma_u64_free(map);
-    EXPECT_EQ(retired, 4);
+    EXPECT_EQ(retired, 8);
     verified(4);
 }
 
@@ -455,6 +491,7 @@ int main(int argc, char **argv)
         {"full-table", full_table, NULL},
         {"level-waits-for-room", level_waits_for_room, NULL},
 #if HAVE_CAS16
+        {"homes-wait-for-room", homes_wait_for_room, NULL},
         {"unsettled", unsettled, NULL},
         {"claimed-for-good", claimed_for_good, NULL},
 #endif
