@@ -34,7 +34,7 @@ struct soma__shape {
     unsigned cell_log2; /* bytes from a bucket to the next, log2; the sentinel is the first 8 of them */
     unsigned load;      /* entries for each 100 buckets at which the table grows */
 
-    /* If entries live in the buckets' cells, else NULL: moves entries of a new bucket into its cell, as far as is
+    /* If entries live in the buckets' cells, else NULL: moves entries of a new bucket, never 0, into its cell, as far as is
      * convenient; moves all out of the cell of a bucket that goes (false: no memory, or no room to retire). */
     void (*fill)(struct soma__dir *dir, struct soma__reader *self, uint64_t index);
     bool (*empty)(struct soma__dir *dir, struct soma__reader *self, uint64_t index);
@@ -109,8 +109,8 @@ ALWAYS_INLINE bool soma__dir_state_swap(struct soma__dir *dir, uint64_t from, ui
 /* The buckets that share the first page with the header, log2. */
 ALWAYS_INLINE unsigned dir_first_log2(unsigned cell_log2)
 {
-    const unsigned room_log2 = bits_log2_ceil(DIR_PAGE - DIR_HEADER_LEAST);
-    return SIZED(room_log2 - cell_log2, room_log2 - cell_log2 < 1 ? 0 : 1);
+    (void)cell_log2; /* where tables are small */
+    return SIZED(bits_log2_ceil(DIR_PAGE - DIR_HEADER_LEAST) - cell_log2, 1);
 }
 
 ALWAYS_INLINE size_t dir_header_bytes(unsigned cell_log2)

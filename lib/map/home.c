@@ -159,18 +159,15 @@ static bool move_in(struct soma__dir *dir, struct soma__reader *self, struct wor
     return true;
 }
 
-/* Entries of a new bucket that are looked at. */
-#define FILL_ENTRIES 8
-
 void soma__cell_fill(struct soma__dir *dir, struct soma__reader *self, uint64_t index)
 {
     const uint64_t state = soma__dir_state(dir);
     struct word_cell *cell = soma__cell_at(dir, index);
     struct atom *sentinel = &cell->halves[0].word;
-    if (index == 0 || soma__bucket_level(index) == dir_going(state) || !soma__edge_starts(soma__edge_read(sentinel)))
+    if (soma__bucket_level(index) == dir_going(state) || !soma__edge_starts(soma__edge_read(sentinel)))
         return;
     uint64_t hash = soma__bucket_position(index);
-    for (int i = 0; i < FILL_ENTRIES && hash != 0; i++, hash++) {
+    for (; hash != 0; hash++) {
         struct soma__place place = {.prev = sentinel};
         if (soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_hash, &place) != SOMA_OK)
             return;

@@ -480,6 +480,8 @@ Test(u64_remove_many, takes_none_and_refuses_nulls)
     cr_assert_eq(soma_u64_remove_many(map, NULL, 0, NULL, NULL, &done), SOMA_OK);
     cr_assert_eq(done, 0);
     cr_assert_eq(soma_u64_remove_many(map, NULL, 1, NULL, NULL, &done), SOMA_E_INVALID);
+    const uint64_t key = 1;
+    cr_assert_eq(soma_u64_remove_many(map, &key, SIZE_MAX, NULL, NULL, &done), SOMA_E_INVALID);
     cr_assert_eq(soma_u64_remove_many(NULL, NULL, 0, NULL, NULL, &done), SOMA_E_INVALID);
     cr_assert_eq(done, 0);
     soma_u64_free(map);
