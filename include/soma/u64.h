@@ -67,7 +67,8 @@ struct soma_u64_options {
     /**
      * Entries for each 100 buckets at which the table grows, so it is full to between half of this and all of it. A
      * bucket is a line of 64 bytes that holds two entries; further ones take 32 bytes each and one cache miss more. Less
-     * is faster, more is smaller: docs/performance.md has the curve. 25 to 1000; 0 = SOMA_U64_LOAD_DEFAULT.
+     * is faster, more is smaller: docs/performance.md has the curve. 25 to 1000; 0 = SOMA_U64_LOAD_DEFAULT. In builds
+     * without a 16-byte swap a bucket takes 8 bytes and each entry 32, and the default is 100.
      */
     unsigned load_percent;
 };

@@ -2,11 +2,11 @@
 /* dir.c - setting buckets up, and growth.
  *
  * Source      Lazy initialisation: Shalev & Shavit 2006, section 3. Growth shared among updates: after ParlayHash and
- *             growt, but nothing moves here and nobody waits.
+ *             growt, but nothing has to move here and nobody waits.
  * Growth      One swap of the state word after the new level's pages are committed. A bucket of the new level is not
  *             set up (its word is 0): readers start from the bucket that it was split from, so nothing is ever missing,
  *             it is only a little further away. Updates set up the bucket that they need, and every few insertions a
- *             block of SET_UP_BLOCK more, so a level is complete after an eighth of the insertions it was made for.
+ *             block of SET_UP_BLOCK more, so a level is complete long before the next one is due.
  * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE: the
  *             claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need
  *             the bucket before step 4 start from its parent. A walker that meets it in the list after step 3 does step
@@ -22,14 +22,15 @@
 /* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
 #define SET_UP_BLOCK SIZED(64, 2)
 
-/* Entries fetched ahead on each walk; a bucket about to be split holds one on average. */
+/* Entries fetched ahead on each walk; more are rarely worth it. */
 #define FETCH_DEPTH 2
 
 /* More levels than any reservation has. */
 #define LEVELS 64
 
-/* Smallest entry plus its bucket word: who has memory for more buckets than this has none left for entries. */
-#define ENTRY_BYTES 32
+/* Addresses are taken for a table of this share of the machine's memory: as much again in entries, or three times that, is
+ * what it can lead to. More would leave no room for ten thousand maps. */
+#define RANGE_SHARE 4
 /* The fewest buckets a reservation is tried with where addresses are short (ulimit -v), log2. */
 #define LEAST_LOG2 SIZED(14, 4)
 
@@ -42,8 +43,8 @@ static uint64_t range_bytes(unsigned cell_log2, unsigned most_log2)
 
 struct soma__dir *soma__dir_new(unsigned cell_log2)
 {
-    const uint64_t least = (uint64_t)1 << cell_log2 > ENTRY_BYTES ? (uint64_t)1 << cell_log2 : ENTRY_BYTES;
-    for (unsigned most = bits_log2_ceil(soma__mem_physical() / least); most >= LEAST_LOG2; most--) {
+    const unsigned wanted = bits_log2_ceil(soma__mem_physical() / RANGE_SHARE) - cell_log2;
+    for (unsigned most = wanted > LEAST_LOG2 ? wanted : LEAST_LOG2; most >= LEAST_LOG2; most--) {
         struct soma__dir *dir = soma__range_reserve(range_bytes(cell_log2, most));
         if (!dir)
             continue;
@@ -151,7 +152,7 @@ static uint64_t state_with_m(uint64_t state, unsigned m)
     const bool untouched = dir_phase(state) == DIR_LEAVING || dir_phase(state) == DIR_DRAIN;
     if (untouched && m >= dir_going(state))
         return dir_state(m, 0, DIR_STEADY, 0);
-    return (state & ~(uint64_t)0xff) | m;
+    return dir_state(m, dir_going(state), dir_phase(state), dir_cookie(state));
 }
 
 static bool grow_to(struct soma__dir *dir, unsigned m)

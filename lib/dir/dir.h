@@ -52,7 +52,7 @@ struct soma__dir {
     struct atom release_claim;         /* who gives its memory back: 0, or a fork generation + 1 */
 };
 
-/* ---- The state word: m | level going | phase | grace-period cookie ---- */
+/* ---- The state word: m | level going | phase | grace-period cookie: 6, 6, 3 and 49 bits, which last for years ---- */
 
 enum dir_phase {
     DIR_STEADY,   /* no level is going */
@@ -66,27 +66,27 @@ enum dir_phase {
 
 ALWAYS_INLINE unsigned dir_m(uint64_t state)
 {
-    return state & 0xff;
+    return state & 0x3f;
 }
 
 ALWAYS_INLINE unsigned dir_going(uint64_t state)
 {
-    return state >> 8 & 0xff;
+    return state >> 6 & 0x3f;
 }
 
 ALWAYS_INLINE enum dir_phase dir_phase(uint64_t state)
 {
-    return (enum dir_phase)(state >> 16 & 0xff);
+    return (enum dir_phase)(state >> 12 & 7);
 }
 
 ALWAYS_INLINE uint64_t dir_cookie(uint64_t state)
 {
-    return state >> 24;
+    return state >> 15;
 }
 
 ALWAYS_INLINE uint64_t dir_state(unsigned m, unsigned going, enum dir_phase phase, uint64_t cookie)
 {
-    return m | (uint64_t)going << 8 | (uint64_t)phase << 16 | cookie << 24;
+    return m | (uint64_t)going << 6 | (uint64_t)phase << 12 | cookie << 15;
 }
 
 /* order DIR-1 acquire | guarded by: state | pairs: DIR-2

@@ -137,7 +137,8 @@ static void release_words(struct soma__dir *dir, uint64_t first, uint64_t last)
         return;
     }
     zero_words(from, page_from);
-    soma__range_release(page_from, page_to);
+    if (!soma__range_release(page_from, page_to))
+        zero_words(page_from, page_to);
     zero_words(page_to, to);
 }
 

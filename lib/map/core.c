@@ -85,8 +85,10 @@ uint64_t core_count(const struct core *core)
 /* Homes rest until grace periods pass, but wait in no chunk, whose closing would see to that, and to stalls. */
 static void look_for_grace(struct soma__reader *self)
 {
+    if (self == &soma__reader_spare || ++self->tended % CORE_LOOK_PERIOD != 0)
+        return;
     soma__grace_poll(soma__grace_cookie_near());
-    if (self != &soma__reader_spare && self->due == DUE_NOTHING)
+    if (self->due == DUE_NOTHING)
         self->due = DUE_AGAIN;
 }
 
@@ -95,7 +97,7 @@ void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
         soma__dir_fit(&core->dir, core_count(core));
-    if (core->dir.shape.fill && changes % CORE_REST_PERIOD == 0)
+    if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
 }
@@ -230,7 +232,7 @@ enum soma_status core_reserve(struct core *core, uint64_t n)
     return status;
 }
 
-/* At most one entry a bucket afterwards, which is where growth would start. */
+/* At most the load afterwards, which is where growth would start. */
 #define SHRINK_NOW_QUARTERS 4
 /* Readers that are passing by let a grace period end within a few polls; one that stays does not. */
 #define SHRINK_IDLE_POLLS SIZED(64, 4)

@@ -25,8 +25,8 @@
 /* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
 #define CORE_FIT_PERIOD SIZED(64, 2)
 #define CORE_HELP_PERIOD SIZED(8, 2)
-/* Between looks for a grace period, without which homes stay empty. */
-#define CORE_REST_PERIOD SIZED(512, 2)
+/* A thread's shares of growth between looks for a grace period, without which homes stay empty. */
+#define CORE_LOOK_PERIOD SIZED(64, 1)
 /* Small tables look each time they help: they grow within a few insertions. */
 #define CORE_SMALL_LOG2 12
 

@@ -55,7 +55,8 @@ static uint64_t ledger_claimed(uint64_t word, unsigned home)
     return word;
 }
 
-/* order HOME-1 acquire | guarded by: ledger | pairs: HOME-2
+/* A ledger that has come back to what it was is no other: a home that was claimed and rests again has a later cookie.
+ * order HOME-1 acquire | guarded by: ledger | pairs: HOME-2
  * weaker: the new entry is written before the old one is out of the list, or before who gave the home back is done. */
 static struct soma__node *cell_claim(struct word_cell *cell)
 {

@@ -358,6 +358,7 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
     const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
+    ASSERT("O6", (edge & EDGE_TENTATIVE) == 0);
 #if HAVE_CAS16
     if (!soma__word_swap(node, edge, old, edge | EDGE_FROZEN, old))
         return CORE_AGAIN;

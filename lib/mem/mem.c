@@ -44,9 +44,9 @@ bool soma__range_commit(char *from, char *to)
     return mprotect(start, (size_t)(soma__page_up(to) - start), PROT_READ | PROT_WRITE) == 0;
 }
 
-void soma__range_release(char *from, char *to)
+bool soma__range_release(char *from, char *to)
 {
-    madvise(from, (size_t)(to - from), MADV_DONTNEED);
+    return madvise(from, (size_t)(to - from), MADV_DONTNEED) == 0;
 }
 
 void soma__range_free(void *range, size_t size)

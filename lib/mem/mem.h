@@ -22,8 +22,9 @@ bool soma__range_commit(char *from, char *to);
 char *soma__page_up(char *address);
 char *soma__page_down(char *address);
 
-/* Gives the memory of the pages from one boundary to another back; they read as zero afterwards. */
-void soma__range_release(char *from, char *to);
+/* Gives the memory of the pages from one boundary to another back; they read as zero afterwards. False: the system keeps
+ * it, say because it is locked, and nothing has changed. */
+bool soma__range_release(char *from, char *to);
 
 /* Ends a reservation, or a page-aligned part of one. */
 void soma__range_free(void *range, size_t size);

@@ -22,6 +22,8 @@
  *             O3. Only a sentinel or an unfrozen entry gets a new successor, so what is linked is reachable.
  *             O4. Every entry is buried once: by the thread whose swap took it out of its predecessor's edge.
  *             O5. Sentinels that readers start from are linked and unfrozen at that instant.
+ *             O6. An entry is frozen only when it is settled: TENTATIVE and REPLACED are one bit, and an entry deleted with it
+ *             would pass for one that has moved. Walks settle whatever they pass.
  * Together    Everything may run beside everything, inside read sections.
  * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when it
  *             read the edge that led it there (see the lookups in map/).

@@ -222,13 +222,14 @@ char *soma__page_down(char *address)
     return arena + (static_cast<size_t>(address - arena) & ~(PAGE - 1));
 }
 
-void soma__range_release(char *from, char *to)
+bool soma__range_release(char *from, char *to)
 {
     auto *end = reinterpret_cast<uint64_t *>(to);
     for (auto *word = reinterpret_cast<uint64_t *>(from); word < end; word++) {
         if (*word != 0 || shadow_of(word).atomic)
             model_store(word, 0, ORDER_RLX, "soma__range_release", "mem.c", 1);
     }
+    return true;
 }
 
 void soma__range_free(void *range, size_t size)

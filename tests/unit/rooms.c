@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <semaphore.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -14,6 +15,7 @@
 #include "dir/dir.h"
 #include "map/map_internal.h"
 #include "map/word.h"
+#include "mem/mem.h"
 #include "rcu/private.h"
 #include "support.h"
 
@@ -287,6 +289,62 @@ static void claimed_for_good(const void *unused)
 
 #endif
 
+/* ---- Grace periods ---- */
+
+/* A key that comes and goes: the count toggles, but grace periods start only now and then. */
+static void periods_are_rare(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_of(NULL);
+    const uint64_t before = soma__grace_cookie();
+    const uint64_t pairs = 10000;
+    for (uint64_t i = 0; i < pairs; i++) {
+        EXPECT_EQ(soma_u64_put(map, 1, i, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, 1, NULL), SOMA_REMOVED);
+    }
+    EXPECT(soma__grace_cookie() - before < pairs / 10);
+    soma_u64_free(map);
+    verified(pairs);
+}
+
+/* The state word keeps what it is given, for as many grace periods as there will be in years. */
+static void state_keeps_all(const void *unused)
+{
+    (void)unused;
+    const uint64_t cookie = (UINT64_C(1) << 49) - 1;
+    const uint64_t state = dir_state(61, 62, DIR_RELEASE, cookie);
+    EXPECT_EQ(dir_m(state), 61);
+    EXPECT_EQ(dir_going(state), 62);
+    EXPECT_EQ(dir_phase(state), DIR_RELEASE);
+    EXPECT_EQ(dir_cookie(state), cookie);
+    verified(1);
+}
+
+/* Pages that the system does not take back: the level goes, comes back and works all the same. */
+static void locked_memory(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_of(NULL);
+    const struct soma__dir *dir = &map->core.dir;
+    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
+    const unsigned m = dir_m(soma__dir_state(dir));
+    char *from = soma__page_up((char *)soma__dir_bucket_at(dir, (uint64_t)1 << FIRST_LOG2));
+    char *to = soma__page_down((char *)soma__dir_bucket_at(dir, (uint64_t)1 << m));
+    for (uint64_t key = 0; key < 4096; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    const bool locked = mlock(from, (size_t)(to - from)) == 0;
+    EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    EXPECT_EQ(dir_m(soma__dir_state(dir)), FIRST_LOG2);
+    for (const char *byte = from; byte < to; byte++)
+        EXPECT(*byte == 0);
+    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
+    for (uint64_t key = 0; key < 4096; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    soma_u64_free(map);
+    verified(locked);
+}
+
 /* ---- A fork while the claim is taken, and stays taken ---- */
 
 /* Whether a map, retired memory and barriers work in the child. */
@@ -496,6 +554,9 @@ int main(int argc, char **argv)
         {"claimed-for-good", claimed_for_good, NULL},
 #endif
 
+        {"periods-are-rare", periods_are_rare, NULL},
+        {"state-keeps-all", state_keeps_all, NULL},
+        {"locked-memory", locked_memory, NULL},
         {"fork-without-claim", fork_without_claim, NULL},
         {"cap-gives-up", cap_gives_up, NULL},
         {"many-puts-at-cap", many_puts_at_cap, NULL},
