@@ -675,7 +675,7 @@ static void faults(const void *arg)
     for (unsigned long number = 1; number <= all && failures() == 0; number = next_number(number)) {
         result = (struct result){0, 0};
         EXPECT(run_child(setup->scenario, number, setup->all_after, &result));
-        EXPECT(result.refused >= 1);
+        EXPECT(result.refused >= 1 || result.asked < number); /* hashes are random, so some runs ask less often */
         runs++;
         if (every)
             watchdog(60); /* it is long, but not stuck */
