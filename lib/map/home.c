@@ -19,6 +19,17 @@ static struct soma__node *entry_new(uint64_t hash)
     return &entry->node;
 }
 
+bool soma__word_walk_past(struct soma__dir *dir, struct soma__reader *self, uint64_t hash)
+{
+    struct soma__place place;
+    enum soma_status status;
+    do {
+        place.prev = soma__dir_bucket(dir, WORD_CELL_LOG2, self, hash);
+        status = soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_hash, &place);
+    } while (status == SOMA_CHANGED);
+    return status == SOMA_OK;
+}
+
 #if HAVE_CAS16
 
 /* ---- The ledger ---- */
@@ -122,40 +133,26 @@ static bool replace_by_copy(const struct soma__dir *dir, struct soma__node *node
     return true;
 }
 
-/* Walks to a hash, which takes out every deleted entry on the way. */
-static bool walk_past(struct soma__dir *dir, struct soma__reader *self, uint64_t hash)
-{
-    struct soma__place place;
-    enum soma_status status;
-    do {
-        place.prev = soma__dir_bucket(dir, WORD_CELL_LOG2, self, hash);
-        status = soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_hash, &place);
-    } while (status == SOMA_CHANGED);
-    return status == SOMA_OK;
-}
-
 /* Moves the entry that the place leads to into the cell. False: there is no room in the cell, or to retire it. */
 static bool move_in(struct soma__dir *dir, struct soma__reader *self, struct word_cell *cell, struct soma__place *place)
 {
     struct soma__node *node = soma__edge_node(place->word);
+    const uint64_t value = soma__value_read(node);
+    const uint64_t edge = soma__edge_read(&node->edge);
+    if (edge & EDGE_FROZEN)
+        return true;
     struct soma__node *copy = cell_claim(cell);
     if (!copy)
         return false;
     soma__hash_init(copy, soma__hash_read(node));
-    const uint64_t value = soma__value_read(node);
-    const uint64_t edge = soma__edge_read(&node->edge);
     if (soma__order_room(&dir->shape.list, self, node, edge) != SOMA_OK) {
         soma__word_drop(dir, copy);
         return false;
     }
-    if (edge & EDGE_FROZEN) {
-        soma__word_drop(dir, copy);
-        return true;
-    }
     if (replace_by_copy(dir, node, edge, value, copy)) {
         const uint64_t frozen = soma__edge_read(&node->edge);
         if (soma__order_unlink(&dir->shape.list, self, place->prev, &place->word, frozen) != SOMA_OK)
-            return walk_past(dir, self, soma__hash_read(node));
+            return soma__word_walk_past(dir, self, soma__hash_read(node));
     }
     return true;
 }
@@ -197,7 +194,7 @@ static bool move_out(struct soma__dir *dir, struct soma__reader *self, struct so
             if (!replace_by_copy(dir, node, edge, value, copy))
                 continue;
         }
-        if (!walk_past(dir, self, hash))
+        if (!soma__word_walk_past(dir, self, hash))
             return false;
         /* A tentative one is settled now, unless it was never linked: its thread stayed behind in the parent of a fork. */
         if (!soma__edge_starts(soma__edge_read(&node->edge)))

@@ -188,6 +188,16 @@ ALWAYS_INLINE uint64_t edge_onward(const struct soma__dir *dir, const struct ato
     return edge;
 }
 
+/* Gives one of many keys' answer where it was asked for; 1 if the key is there. */
+ALWAYS_INLINE size_t answer_at(size_t i, bool hit, uint64_t value, uint64_t *values, bool *found)
+{
+    if (hit && values)
+        values[i] = value;
+    if (found)
+        found[i] = hit;
+    return hit;
+}
+
 /* Looks up to CORE_FLIGHT keys up in three rounds, each of which touches the lines that the one before has fetched. */
 ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
@@ -203,29 +213,20 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
     }
     for (size_t i = 0; i < n; i++) {
         const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]);
-        uint64_t value;
-        const bool hit = soma__cell_find(bucket, hashes[i], &value);
-        if (hit && values)
-            values[i] = value;
-        if (found)
-            found[i] = hit;
-        hits += hit;
-        if (hit)
+        uint64_t value = 0;
+        if (soma__cell_find(bucket, hashes[i], &value)) {
+            hits += answer_at(i, true, value, values, found);
             continue;
+        }
         edges[more] = edge_onward(dir, bucket, hashes[i]);
         if ((edges[more] & EDGE_BUCKET) == 0)
             PREFETCH(soma__edge_node(edges[more]));
         away[more++] = i;
     }
     for (size_t k = 0; k < more; k++) {
-        const size_t i = away[k];
-        uint64_t value;
-        const bool hit = find_from(dir, edges[k], hashes[i], &value);
-        if (hit && values)
-            values[i] = value;
-        if (found)
-            found[i] = hit;
-        hits += hit;
+        uint64_t value = 0;
+        const bool hit = find_from(dir, edges[k], hashes[away[k]], &value);
+        hits += answer_at(away[k], hit, value, values, found);
     }
     return hits;
 }
@@ -310,14 +311,10 @@ static enum soma_status insert(struct update *update, struct soma__place *place,
  * comes by next does it. There is room to retire it at the place. */
 static void take_out(struct update *update, struct soma__place *place, uint64_t edge)
 {
-    const struct soma__dir *dir = &update->core->dir;
+    struct soma__dir *dir = &update->core->dir;
     if (LIKELY(soma__order_unlink(&dir->shape.list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
-    enum soma_status status;
-    do {
-        place->prev = soma__dir_bucket(&update->core->dir, WORD_CELL_LOG2, update->self, update->hash);
-        status = soma__dir_walk(dir, WORD_CELL_LOG2, update->self, update->hash, NULL, soma__before_hash, place);
-    } while (status == SOMA_CHANGED);
+    soma__word_walk_past(dir, update->self, update->hash);
 }
 
 static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
@@ -597,11 +594,7 @@ ALWAYS_INLINE enum soma_status update_one(struct core *core, struct soma__reader
     const enum soma_status status = attempts(core, self, decide, &order, &old);
     if (status < 0)
         return status;
-    const bool was_there = status == SOMA_REPLACED || status == SOMA_REMOVED;
-    if (batch->old && was_there)
-        batch->old[i] = old;
-    if (batch->found)
-        batch->found[i] = was_there;
+    answer_at(i, status == SOMA_REPLACED || status == SOMA_REMOVED, old, batch->old, batch->found);
     batch->done++;
     return SOMA_OK;
 }

@@ -125,6 +125,9 @@ ALWAYS_INLINE bool soma__cell_find(const struct atom *bucket, uint64_t hash, uin
 #endif
 }
 
+/* Walks to a hash, which takes out every deleted entry on the way. False: one could not be, for want of room or memory. */
+bool soma__word_walk_past(struct soma__dir *dir, struct soma__reader *self, uint64_t hash);
+
 /* A new entry for this hash, at home if there is room, else in memory of its own; not linked. NULL: no memory. Inside a
  * section, to which it belongs until it is linked or dropped. */
 struct soma__node *soma__word_new(const struct soma__dir *dir, uint64_t hash);
