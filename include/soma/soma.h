@@ -8,5 +8,6 @@
 #include <soma/rcu.h>
 #include <soma/u64.h>
 #include <soma/map.h>
+#include <soma/cursor.h>
 
 #endif
