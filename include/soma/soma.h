@@ -9,5 +9,6 @@
 #include <soma/u64.h>
 #include <soma/map.h>
 #include <soma/view.h>
+#include <soma/cursor.h>
 
 #endif

@@ -20,6 +20,7 @@
 
 #include <soma/map.h>
 
+#include "map/bytes.h"
 #include "map/core.h"
 #include "map/map_internal.h"
 #include "map/version.h"
@@ -83,8 +84,7 @@ ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
     return (struct soma_bytes){.data = data, .len = value_len(node)};
 }
 
-/* A bucket is its sentinel. */
-#define CELL_LOG2 3
+#define CELL_LOG2 BYTES_CELL_LOG2
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
@@ -251,6 +251,29 @@ ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_
 {
     return (struct key){
         .data = data, .len = len, .hash = soma__siphash13(core->hash.sip.key, data, len) & core->hash.sip.mask};
+}
+
+/* ---- For who goes through the map: bytes.h ---- */
+
+struct soma_bytes soma__bytes_key(const struct soma__node *node)
+{
+    return (struct soma_bytes){.data = entry_key(node), .len = key_len(node)};
+}
+
+uint64_t soma__bytes_word(const struct soma__node *node)
+{
+    return word_read(node);
+}
+
+struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word)
+{
+    const struct soma_bytes value = entry_value(node);
+    return value.len == WORD_LEN ? (struct soma_bytes){.data = word, .len = WORD_LEN} : value;
+}
+
+int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len)
+{
+    return compare_key(node, &(const struct key){.data = key, .len = len});
 }
 
 /* ---- Arguments ---- */

@@ -36,6 +36,8 @@ static const struct {
     [DO_SYNCHRONIZE] = {"synchronize", false},
     [DO_MEET] = {"meet", false},
     [DO_SUB] = {"fetch_sub", true},
+    [DO_WALK] = {"walk", false},
+    [DO_WALK_ANEW] = {"walk_anew", false},
 };
 
 const char *verb_name(enum verb verb)
