@@ -53,6 +53,7 @@ enum verb {
     DO_SUB,       /* take the last addition back, if it was one to a key that was there */
     DO_WALK,      /* a cursor, through all of the map */
     DO_WALK_ANEW, /* the same; after each entry it goes to its own token */
+    DO_WALK_VIEW, /* a view, and a cursor through all of it: outside sections */
     VERBS
 };
 

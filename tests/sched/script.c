@@ -38,6 +38,7 @@ static const struct {
     [DO_SUB] = {"fetch_sub", true},
     [DO_WALK] = {"walk", false},
     [DO_WALK_ANEW] = {"walk_anew", false},
+    [DO_WALK_VIEW] = {"walk_view", false},
 };
 
 const char *verb_name(enum verb verb)
