@@ -10,5 +10,6 @@
 #include <soma/map.h>
 #include <soma/view.h>
 #include <soma/cursor.h>
+#include <soma/copy.h>
 
 #endif

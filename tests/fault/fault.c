@@ -39,6 +39,8 @@ enum site {
     BATCH,
     WORD_ENTRY,
     BYTE_ENTRY,
+    CURSOR,
+    CURSOR_BYTES,
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
@@ -49,7 +51,8 @@ enum site {
 static const char *const site_names[SITES] = {
     [RECORD] = "a thread's record",          [RECORD_KEY] = "a thread's key",
     [BATCH] = "a batch of retired memory",   [WORD_ENTRY] = "an entry of a word map",
-    [BYTE_ENTRY] = "an entry of a byte map", [RANGE] = "a map's addresses",
+    [BYTE_ENTRY] = "an entry of a byte map", [CURSOR] = "a cursor",
+    [CURSOR_BYTES] = "a cursor's bytes",     [RANGE] = "a map's addresses",
     [FIRST_PAGE] = "a map's first page",     [MORE_PAGES] = "pages for growth",
     [OTHER] = "something unknown",
 };
@@ -62,8 +65,10 @@ static struct site_account {
 /* A batch has 4 KiB, entries here some hundred bytes at the most. */
 #define BATCH_LEAST 4000
 
-static bool in_byte_map;     /* whose entries those are */
-static bool in_opening;      /* the first commitment of a map */
+static bool in_byte_map;    /* whose entries those are */
+static bool in_opening;     /* the first commitment of a map */
+static bool in_cursor_open; /* nothing else asks for memory in a cursor's calls */
+static bool in_cursor_next;
 static bool set_up_refused;  /* something before main() */
 static bool advice_declined; /* madvise() fails, as it does on locked memory */
 
@@ -82,6 +87,8 @@ static bool refuse(enum site site)
 
 static enum site malloc_site(size_t size)
 {
+    if (in_cursor_open || in_cursor_next)
+        return in_cursor_open ? CURSOR : CURSOR_BYTES;
     return size >= BATCH_LEAST ? BATCH : in_byte_map ? BYTE_ENTRY : WORD_ENTRY;
 }
 
@@ -431,6 +438,42 @@ static void do_clear(void)
         EXPECT_EQ(world.count, 0);
 }
 
+/* Whether there was one; without memory, the same call finds it as soon as there is some. */
+static bool next_entry(soma_cursor *cursor, uint64_t *key, uint64_t *value)
+{
+    in_cursor_next = true;
+    arm();
+    enum soma_status status = world.kind->next(cursor, key, value);
+    if (status != SOMA_END && !done_without_map(status, SOMA_OK))
+        status = world.kind->next(cursor, key, value);
+    atomic_store(&armed, false);
+    in_cursor_next = false;
+    EXPECT(status == SOMA_OK || status == SOMA_END);
+    return status == SOMA_OK;
+}
+
+static void do_walk(void)
+{
+    soma_cursor *cursor = NULL;
+    bool given[KEYS] = {false};
+    uint64_t count = 0;
+    uint64_t key = 0;
+    uint64_t value = 0;
+    in_cursor_open = true;
+    arm();
+    const bool opened = done_without_map(world.kind->walk(world.map, &cursor), SOMA_OK);
+    in_cursor_open = false;
+    EXPECT_EQ(opened, cursor != NULL);
+    if (!opened)
+        return;
+    for (; next_entry(cursor, &key, &value); count++) {
+        EXPECT(key < KEYS && !given[key] && world.there[key] && world.value[key] == value);
+        given[key % KEYS] = true;
+    }
+    EXPECT_EQ(count, world.count);
+    soma_cursor_close(cursor);
+}
+
 static atomic_uint calls_due;
 static atomic_uint calls_run;
 
@@ -557,6 +600,16 @@ static void every_verb(void)
     on_keys(do_put_new, 90, 150);
     on_keys(do_fetch_add, 140, 200);
     check_all();
+    close_map();
+}
+
+static void walks(void)
+{
+    open_map();
+    on_keys(do_put, 0, 10);
+    do_walk();
+    on_keys(do_put, 0, 200);
+    do_walk();
     close_map();
 }
 
@@ -963,6 +1016,10 @@ int main(int argc, char **argv)
         {"map-all-after", faults, &(const struct setup){every_verb, 1, true}},
         {"sums-one", faults, &(const struct setup){byte_sums, 1, false}},
         {"sums-all-after", faults, &(const struct setup){byte_sums, 1, true}},
+        {"walks-u64-one", faults, &(const struct setup){walks, 0, false}},
+        {"walks-u64-all-after", faults, &(const struct setup){walks, 0, true}},
+        {"walks-map-one", faults, &(const struct setup){walks, 1, false}},
+        {"walks-map-all-after", faults, &(const struct setup){walks, 1, true}},
         {"sites", sites, NULL}, /* after all that may refuse */
         {"pages-back", pages_case, NULL},
         {"pages-stay", pages_case, "stay"},

@@ -208,6 +208,31 @@ static void pass(struct model *m, soma_cursor *cursor, uint64_t pause, bool *see
     EXPECT_EQ(m->kind->next(cursor, &key, &value), SOMA_END);
 }
 
+/* Some entries by one cursor, the rest by another from the first one's token: together all of them; twice only what tokens
+ * are said to repeat. */
+static void pass_in_two(struct model *m)
+{
+    bool *seen = need(m->size, sizeof *seen);
+    uint64_t count = 0;
+    uint64_t key = 0;
+    uint64_t value = 0;
+    soma_cursor *cursor = NULL;
+    soma_cursor *other = NULL;
+    EXPECT_EQ(m->kind->walk(m->map, &cursor), SOMA_OK);
+    EXPECT_EQ(m->kind->walk(m->map, &other), SOMA_OK);
+    for (uint64_t n = rng_below(&m->rng, 200); n > 0 && m->kind->next(cursor, &key, &value) == SOMA_OK; n--) {
+        seen[index_of(m, key)] = true;
+        count++;
+    }
+    EXPECT_EQ(soma_cursor_seek(other, soma_cursor_token(cursor)), SOMA_OK);
+    pass(m, other, 0, seen, &count);
+    EXPECT_EQ(count, m->count);
+    soma_cursor_close(cursor);
+    soma_cursor_close(other);
+    free(seen);
+    verified(m->size);
+}
+
 static void whole_pass(struct model *m)
 {
     bool *seen = need(m->size, sizeof *seen);
@@ -240,6 +265,7 @@ static void play(struct model *m)
         }
         upheaval(m);
         whole_pass(m);
+        pass_in_two(m);
     } while (now_seconds() < end && failures() == 0);
 }
 
