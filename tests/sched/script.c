@@ -36,6 +36,9 @@ static const struct {
     [DO_SYNCHRONIZE] = {"synchronize", false},
     [DO_MEET] = {"meet", false},
     [DO_SUB] = {"fetch_sub", true},
+    [DO_PUBLISH] = {"publish", false},
+    [DO_PUBLISH_IF] = {"publish_if", false},
+    [DO_BORROW] = {"borrow", false},
 };
 
 const char *verb_name(enum verb verb)
