@@ -45,7 +45,7 @@ extern "C" {
 /* ---- Types ---- */
 
 /** The longest key and the longest value, in bytes. */
-#define SOMA_LEN_MAX UINT32_C(0xffffffff)
+#define SOMA_LEN_MAX UINT32_C(0x7fffffff)
 
 /** A byte map. Opaque; made by soma_map_new(). */
 typedef struct soma_map soma_map;

@@ -36,6 +36,11 @@ ALWAYS_INLINE uint64_t atom_load_acq(const struct atom *a)
     return __atomic_load_n(&a->word, __ATOMIC_ACQUIRE);
 }
 
+ALWAYS_INLINE uint64_t atom_load_seq(const struct atom *a)
+{
+    return __atomic_load_n(&a->word, __ATOMIC_SEQ_CST);
+}
+
 ALWAYS_INLINE void atom_store_rlx(struct atom *a, uint64_t word)
 {
     __atomic_store_n(&a->word, word, __ATOMIC_RELAXED);
@@ -59,6 +64,11 @@ ALWAYS_INLINE uint64_t atom_add_acqrel(struct atom *a, uint64_t delta)
 ALWAYS_INLINE uint64_t atom_add_rlx(struct atom *a, uint64_t delta)
 {
     return __atomic_fetch_add(&a->word, delta, __ATOMIC_RELAXED);
+}
+
+ALWAYS_INLINE uint64_t atom_add_seq(struct atom *a, uint64_t delta)
+{
+    return __atomic_fetch_add(&a->word, delta, __ATOMIC_SEQ_CST);
 }
 
 ALWAYS_INLINE uint64_t atom_sub_acqrel(struct atom *a, uint64_t delta)
@@ -98,6 +108,11 @@ ALWAYS_INLINE bool atom_cas_acqrel(struct atom *a, uint64_t *expected, uint64_t 
     return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
 }
 
+ALWAYS_INLINE bool atom_cas_seq(struct atom *a, uint64_t *expected, uint64_t desired)
+{
+    return __atomic_compare_exchange_n(&a->word, expected, desired, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST);
+}
+
 #if HAVE_CAS16
 
 /* Two neighbouring words, 16-byte aligned, change together or not at all. */
@@ -105,12 +120,18 @@ ALWAYS_INLINE bool atom_cas_acqrel(struct atom *a, uint64_t *expected, uint64_t 
 
 /* The scheduler of tests/sched sees every other access through what the compiler puts in front of it. */
 bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                           uint64_t desired1);
+                           uint64_t desired1, int order);
 
 ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
                                      uint64_t desired1)
 {
-    return soma__scheduler_cas16(pair, expected0, expected1, desired0, desired1);
+    return soma__scheduler_cas16(pair, expected0, expected1, desired0, desired1, __ATOMIC_ACQ_REL);
+}
+
+ALWAYS_INLINE bool atom_cas16_seq(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
+                                  uint64_t desired1)
+{
+    return soma__scheduler_cas16(pair, expected0, expected1, desired0, desired1, __ATOMIC_SEQ_CST);
 }
 
 #else
@@ -139,6 +160,13 @@ ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint
     __tsan_acquire(&pair[1]);
 #endif
     return done;
+}
+
+/* The instruction is no less. */
+ALWAYS_INLINE bool atom_cas16_seq(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
+                                  uint64_t desired1)
+{
+    return atom_cas16_acqrel(pair, expected0, expected1, desired0, desired1);
 }
 
 #endif

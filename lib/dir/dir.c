@@ -105,10 +105,11 @@ static bool set_up(struct soma__dir *dir, struct soma__reader *self, struct atom
                 soma__edge_swap(bucket, &mine, 0);
             return found == SOMA_EXISTS;
         }
-        if (!soma__edge_swap(bucket, &mine, place.word | EDGE_TENTATIVE))
+        const uint64_t claim = soma__edge_onward(place.word) | EDGE_TENTATIVE;
+        if (!soma__edge_swap(bucket, &mine, claim))
             return soma__edge_starts(mine);
-        mine = place.word | EDGE_TENTATIVE;
-        if (soma__edge_swap(place.prev, &place.word, soma__edge_to_bucket(bucket))) {
+        mine = claim;
+        if (soma__edge_swap(place.prev, &place.word, soma__place_to(&place, soma__edge_to_bucket(bucket)))) {
             soma__edge_swap(bucket, &mine, soma__edge_onward(mine));
             return true;
         }

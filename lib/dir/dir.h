@@ -158,6 +158,18 @@ ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, unsigned cel
     }
 }
 
+/* The bucket that it is the edge of: the nearest at or before the hash that is set up. */
+ALWAYS_INLINE struct atom *soma__dir_bucket_near(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
+{
+    uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
+    for (;;) {
+        struct atom *bucket = soma__dir_cell_at(dir, cell_log2, soma__bucket_index(q));
+        if (LIKELY(soma__edge_starts(soma__edge_read(bucket))))
+            return bucket;
+        q = soma__bucket_parent(q);
+    }
+}
+
 /* The bucket of a hash, set up or not. */
 ALWAYS_INLINE const struct atom *soma__dir_bucket_hint(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
 {
@@ -181,12 +193,13 @@ ALWAYS_INLINE struct atom *soma__dir_bucket(struct soma__dir *dir, unsigned cell
 
 /* ---- Walking, for writers ---- */
 
-/* Whether an entry stands before a key; known at compile time, so that each kind of map gets a straight walk. */
-typedef bool (*soma__before_fn)(const struct soma__node *node, uint64_t hash, const void *key);
+/* Whether an entry stands before a key; known at compile time, so that each kind of map gets a straight walk. `dead`: it
+ * is a dead version, which stands before the live one of its key. */
+typedef bool (*soma__before_fn)(const struct soma__node *node, uint64_t hash, const void *key, bool dead);
 
-ALWAYS_INLINE bool soma__before_hash(const struct soma__node *node, uint64_t hash, const void *key)
+ALWAYS_INLINE bool soma__before_hash(const struct soma__node *node, uint64_t hash, const void *key, bool dead)
 {
-    (void)key;
+    (void)key, (void)dead;
     return soma__hash_read(node) < hash;
 }
 
@@ -211,14 +224,22 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
         struct soma__node *node = soma__edge_node(place->word);
         uint64_t edge = soma__edge_read(&node->edge);
         if (UNLIKELY(edge & (EDGE_FROZEN | EDGE_TENTATIVE))) {
-            soma__order_settle(node, &edge);
             if ((edge & EDGE_FROZEN) == 0)
+                dir->shape.list.settle(&dir->shape.list, self, node, &edge);
+            if ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0)
                 continue;
+            if ((edge & EDGE_FROZEN) == 0) {
+                if (!before(node, hash, key, true))
+                    return SOMA_OK;
+                place->prev = &node->edge;
+                place->word = edge;
+                continue;
+            }
             SOMA_PROBE1(help_unlink, node);
             const enum soma_status status = soma__order_unlink(&dir->shape.list, self, place->prev, &place->word, edge);
             if (status < 0)
                 return status;
-        } else if (!before(node, hash, key)) {
+        } else if (!before(node, hash, key, false)) {
             return SOMA_OK;
         } else {
             place->prev = &node->edge;

@@ -20,16 +20,19 @@
 
 #include <soma/map.h>
 
+#include "map/bytes.h"
 #include "map/core.h"
 #include "map/map_internal.h"
+#include "map/version.h"
 #include "mem/mem.h"
 
 struct byte_entry {
-    uint32_t key_len; /* constant, like all but the node */
-    uint32_t value_len;
+    struct atom lens;       /* constant, like all but the node: key's | value's, shifted | NODE_VERSION */
     struct soma__node node; /* node.second: the value, if it is a word */
     unsigned char data[];   /* value, unless it is a word; then key */
 };
+
+#define LEN_SHIFT 32
 
 _Static_assert(offsetof(struct byte_entry, node.edge) % 16 == 0, "edge and word are one 16-byte word");
 _Static_assert(offsetof(struct byte_entry, data) % 8 == 0, "values are aligned");
@@ -48,9 +51,20 @@ ALWAYS_INLINE const struct byte_entry *entry_of(const struct soma__node *node)
     return (const struct byte_entry *)((uintptr_t)node - offsetof(struct byte_entry, node));
 }
 
+/* order BYTES-4 relaxed | not yet shared: ORDER-3 publishes them | pairs: BYTES-4 */
+ALWAYS_INLINE uint64_t lens_of(const struct soma__node *node)
+{
+    return atom_load_rlx(&entry_of(node)->lens);
+}
+
+ALWAYS_INLINE size_t key_len(const struct soma__node *node)
+{
+    return (uint32_t)lens_of(node);
+}
+
 ALWAYS_INLINE size_t value_len(const struct soma__node *node)
 {
-    return entry_of(node)->value_len;
+    return (lens_of(node) & ~NODE_VERSION) >> LEN_SHIFT;
 }
 
 /* How much of the entry's data is the value. */
@@ -70,12 +84,18 @@ ALWAYS_INLINE struct soma_bytes entry_value(const struct soma__node *node)
     return (struct soma_bytes){.data = data, .len = value_len(node)};
 }
 
-/* A bucket is its sentinel. */
-#define CELL_LOG2 3
+#define CELL_LOG2 BYTES_CELL_LOG2
 
 static uint64_t entry_bytes(const struct soma__node *node)
 {
-    return sizeof(struct byte_entry) + entry_of(node)->key_len + value_data_len(value_len(node));
+    return (soma__node_versioned(node) ? VERSION_BYTES : 0) + sizeof(struct byte_entry) + key_len(node) +
+           value_data_len(value_len(node));
+}
+
+/* Where the entry's memory starts. */
+static void *entry_start(const struct soma__node *node)
+{
+    return soma__node_versioned(node) ? (void *)soma__stamps_at(node) : (void *)(uintptr_t)entry_of(node);
 }
 
 /* order BYTES-2 acquire | guarded by: the word | pairs: BYTES-1, BYTES-3
@@ -105,26 +125,37 @@ ALWAYS_INLINE bool same_bytes(struct soma_bytes a, struct soma_bytes b)
 /* How an entry with the key's hash stands to the key: before it (< 0), its own (0), or after it. */
 ALWAYS_INLINE int compare_key(const struct soma__node *node, const struct key *key)
 {
-    const size_t len = entry_of(node)->key_len;
+    const size_t len = key_len(node);
     if (len != key->len)
         return len < key->len ? -1 : 1;
     return compare_bytes(entry_key(node), key->data, len);
 }
 
-ALWAYS_INLINE bool before_key(const struct soma__node *node, uint64_t hash, const void *key)
+/* Dead versions of a key stand before its live entry. */
+ALWAYS_INLINE bool before_key(const struct soma__node *node, uint64_t hash, const void *key, bool dead)
 {
     const uint64_t node_hash = soma__hash_read(node);
-    return node_hash < hash || (node_hash == hash && compare_key(node, key) < 0);
+    return node_hash < hash || (node_hash == hash && compare_key(node, key) < (dead ? 1 : 0));
+}
+
+/* What a retired entry is, besides a node. */
+enum {
+    RETIRE_ENTRY,
+    RETIRE_MOVED /* the value lives on in another entry */
+};
+
+static uint64_t kind_of(const struct soma__node *node, uint64_t edge)
+{
+    return soma__node_moved(node, edge, false) ? RETIRE_MOVED : RETIRE_ENTRY;
 }
 
 static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
 {
-    (void)b;
     const struct core *core = core_of_owner(owner);
     struct soma__node *node = (struct soma__node *)(uintptr_t)a;
-    if (core->value_retire.bytes)
+    if (core->value_retire.bytes && b != RETIRE_MOVED)
         core->value_retire.bytes(entry_value(node).data, value_len(node), core->ctx);
-    soma__mem_free((void *)(uintptr_t)entry_of(node), entry_bytes(node));
+    soma__mem_free(entry_start(node), entry_bytes(node));
 }
 
 static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
@@ -135,29 +166,114 @@ static uint64_t node_bytes(const struct soma__list *list, const struct soma__nod
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
 {
-    (void)list, (void)edge;
-    soma__retire(self, (uintptr_t)node, 0, entry_bytes(node));
+    (void)list;
+    soma__retire(self, (uintptr_t)node, kind_of(node, edge), entry_bytes(node));
 }
 
 static void release_linked(struct soma__owner *owner, struct soma__node *node, uint64_t edge)
 {
-    (void)edge;
-    release(owner, (uintptr_t)node, 0);
+    release(owner, (uintptr_t)node, kind_of(node, edge));
+}
+
+/* An entry of these lengths with this key; a version if `stamps`. NULL: no memory. */
+static struct soma__node *entry_new(uint64_t hash, struct soma_bytes key, size_t len, bool stamps)
+{
+    const size_t ahead = stamps ? VERSION_BYTES : 0;
+    char *memory = soma__mem_alloc(ahead + sizeof(struct byte_entry) + key.len + value_data_len(len));
+    if (!memory)
+        return NULL;
+    struct byte_entry *entry = (struct byte_entry *)(void *)(memory + ahead);
+    atom_store_rlx(&entry->lens, key.len | (uint64_t)len << LEN_SHIFT | (stamps ? NODE_VERSION : 0)); /* BYTES-4 */
+    soma__hash_init(&entry->node, hash);
+    if (key.len > 0)
+        memcpy(entry->data + value_data_len(len), key.data, key.len);
+    return &entry->node;
+}
+
+static void entry_fill(struct soma__node *node, const void *value, size_t len)
+{
+    uint64_t word = 0;
+    if (len > 0)
+        memcpy(len == WORD_LEN ? (unsigned char *)&word : ((struct byte_entry *)(uintptr_t)entry_of(node))->data, value,
+               len);
+    word_init(node, word);
+}
+
+static struct soma__node *dead_copy(const struct core *core, const struct soma__node *node, uint64_t word)
+{
+    (void)core;
+    const struct soma_bytes key = {.data = entry_key(node), .len = key_len(node)};
+    const size_t len = value_len(node);
+    struct soma__node *copy = entry_new(soma__hash_read(node), key, len, true);
+    if (copy)
+        entry_fill(copy, len == WORD_LEN ? (const void *)&word : (const void *)entry_of(node)->data, len);
+    return copy;
+}
+
+static void drop(const struct core *core, struct soma__node *node)
+{
+    (void)core;
+    soma__mem_free(entry_start(node), entry_bytes(node));
+}
+
+/* Walks to a key, which takes out every deleted entry on the way. False: one could not be, for want of room or memory. */
+static bool walk_to(struct core *core, struct soma__reader *self, const struct key *key)
+{
+    struct soma__place place;
+    enum soma_status status;
+    do {
+        place.prev = soma__dir_bucket(&core->dir, CELL_LOG2, self, key->hash);
+        status = soma__dir_walk(&core->dir, CELL_LOG2, self, key->hash, key, before_key, &place);
+    } while (status == SOMA_CHANGED);
+    return status == SOMA_OK;
+}
+
+static bool walk_past(struct core *core, struct soma__reader *self, const struct soma__node *node)
+{
+    const struct key key = {.data = entry_key(node), .len = key_len(node), .hash = soma__hash_read(node)};
+    return walk_to(core, self, &key);
 }
 
 static const struct core_shape shape = {
     .dir.list.node_bytes = node_bytes,
+    .dir.list.settle = soma__version_settle,
     .dir.list.bury = bury,
     .dir.cell_log2 = CELL_LOG2,
     .dir.load = SOMA_MAP_LOAD_DEFAULT,
     .release = release,
     .release_linked = release_linked,
+    .dead_copy = dead_copy,
+    .drop = drop,
+    .walk_past = walk_past,
 };
 
 ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_t len)
 {
     return (struct key){
         .data = data, .len = len, .hash = soma__siphash13(core->hash.sip.key, data, len) & core->hash.sip.mask};
+}
+
+/* ---- For who goes through the map: bytes.h ---- */
+
+struct soma_bytes soma__bytes_key(const struct soma__node *node)
+{
+    return (struct soma_bytes){.data = entry_key(node), .len = key_len(node)};
+}
+
+uint64_t soma__bytes_word(const struct soma__node *node)
+{
+    return word_read(node);
+}
+
+struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word)
+{
+    const struct soma_bytes value = entry_value(node);
+    return value.len == WORD_LEN ? (struct soma_bytes){.data = word, .len = WORD_LEN} : value;
+}
+
+int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len)
+{
+    return compare_key(node, &(const struct key){.data = key, .len = len});
 }
 
 /* ---- Arguments ---- */
@@ -202,16 +318,55 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
         edge = soma__edge_read(&node->edge);
         if (order < 0)
             continue;
-        if (LIKELY((edge & EDGE_FROZEN) == 0))
+        if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0))
             return node;
-        if ((edge & EDGE_REPLACED) == 0)
+        if ((edge & (EDGE_FROZEN | EDGE_REPLACED)) == EDGE_FROZEN)
             return NULL;
+        if ((edge & EDGE_FROZEN) == 0 && soma__visible(core_of_dir(dir), node, edge, SOMA__NOW))
+            return node;
     }
 }
 
 ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key, uint64_t *word)
 {
     return find_from(&core->dir, soma__dir_start(&core->dir, CELL_LOG2, key->hash), key, word);
+}
+
+/* Copies a value, which is this word if it has a word's length, out. */
+static void copy_out(const struct soma__node *node, uint64_t word, void *buf, size_t cap, size_t *len)
+{
+    const struct soma_bytes value = entry_value(node);
+    const size_t copied = value.len < cap ? value.len : cap;
+    if (copied > 0)
+        memcpy(buf, value.len == WORD_LEN ? &word : value.data, copied);
+    if (len)
+        *len = value.len;
+}
+
+enum soma_status soma__map_get_copy_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
+                                       size_t cap, size_t *len)
+{
+    const struct key wanted = hashed(core, key, key_len);
+    uint64_t edge = soma__start_timed(&core->dir, CELL_LOG2, wanted.hash);
+    for (;;) {
+        if (edge & EDGE_BUCKET) {
+            if (soma__dir_edge_ends(&core->dir, CELL_LOG2, edge, wanted.hash))
+                return SOMA_ABSENT;
+            edge = soma__edge_read_timed(soma__edge_bucket(edge));
+            continue;
+        }
+        const struct soma__node *node = soma__edge_node(edge);
+        const uint64_t hash = soma__hash_read(node);
+        if (hash > wanted.hash)
+            return SOMA_ABSENT;
+        const uint64_t word = word_read(node);
+        edge = soma__edge_read_timed(&node->edge);
+        if (hash == wanted.hash && (edge & EDGE_FROZEN) == 0 && compare_key(node, &wanted) == 0 &&
+            soma__visible(core, node, edge, at)) {
+            copy_out(node, word, buf, cap, len);
+            return SOMA_OK;
+        }
+    }
 }
 
 enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
@@ -225,14 +380,8 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
     const struct soma__section section = soma__section_enter();
     uint64_t word;
     const struct soma__node *node = find(&map->core, &wanted, &word);
-    if (node) {
-        const struct soma_bytes value = entry_value(node);
-        const size_t copied = value.len < cap ? value.len : cap;
-        if (copied > 0)
-            memcpy(buf, value.len == WORD_LEN ? &word : value.data, copied);
-        if (len)
-            *len = value.len;
-    }
+    if (node)
+        copy_out(node, word, buf, cap, len);
     soma__section_exit(section);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
@@ -332,6 +481,7 @@ struct update {
     uint64_t word;            /* what stood beside the link of the entry that is there */
     uint64_t sum;             /* fetch_add's new value */
     bool in_place;            /* the new value may take the place of a word */
+    bool versions;            /* to be kept, see version.h */
     struct soma__node *fresh; /* made for this update, not linked */
 };
 
@@ -341,7 +491,7 @@ typedef struct verdict (*decide_fn)(struct update *update, const struct soma_byt
 static void drop_fresh(struct update *update)
 {
     if (update->fresh)
-        soma__mem_free((void *)(uintptr_t)entry_of(update->fresh), entry_bytes(update->fresh));
+        drop(update->core, update->fresh);
     update->fresh = NULL;
 }
 
@@ -352,22 +502,14 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
     if (update->fresh && value_len(update->fresh) != value.len)
         drop_fresh(update);
     if (!update->fresh) {
-        struct byte_entry *made = soma__mem_alloc(sizeof *made + key->len + value_data_len(value.len));
-        if (!made)
+        const struct soma_bytes bytes = {.data = key->data, .len = key->len};
+        update->fresh = entry_new(key->hash, bytes, value.len, update->versions);
+        if (!update->fresh)
             return false;
-        soma__hash_init(&made->node, key->hash);
-        made->key_len = (uint32_t)key->len;
-        made->value_len = (uint32_t)value.len;
-        if (key->len > 0)
-            memcpy(made->data + value_data_len(value.len), key->data, key->len);
-        update->fresh = &made->node;
     }
-    uint64_t word = 0;
-    if (value.len > 0)
-        memcpy(value.len == WORD_LEN ? (unsigned char *)&word
-                                     : ((struct byte_entry *)(uintptr_t)entry_of(update->fresh))->data,
-               value.data, value.len);
-    word_init(update->fresh, word);
+    entry_fill(update->fresh, value.data, value.len);
+    if (update->versions)
+        soma__stamps_init(soma__stamps_at(update->fresh), STAMP_OPEN, STAMP_NONE);
     return true;
 }
 
@@ -388,9 +530,14 @@ static enum soma_status insert(struct update *update, struct soma__place *place,
 {
     if (!make_fresh(update, value))
         return SOMA_E_NOMEM;
-    soma__edge_init(&update->fresh->edge, place->word);
-    if (!soma__edge_swap(place->prev, &place->word, soma__edge_to_node(update->fresh)))
-        return CORE_AGAIN;
+    if (update->versions) {
+        if (soma__version_insert(update->core, update->self, place, update->fresh) != SOMA_OK)
+            return CORE_AGAIN;
+    } else {
+        soma__edge_init(&update->fresh->edge, soma__edge_onward(place->word));
+        if (!soma__edge_swap(place->prev, &place->word, soma__place_to(place, soma__edge_to_node(update->fresh))))
+            return CORE_AGAIN;
+    }
     update->fresh = NULL;
     core_counted(update->core, update->self, 1);
     return SOMA_INSERTED;
@@ -402,17 +549,14 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
     const struct soma__dir *dir = &update->core->dir;
     if (LIKELY(soma__order_unlink(&dir->shape.list, update->self, place->prev, &place->word, edge) == SOMA_OK))
         return;
-    enum soma_status status;
-    do {
-        place->prev = soma__dir_bucket(&update->core->dir, CELL_LOG2, update->self, update->key.hash);
-        status = soma__dir_walk(dir, CELL_LOG2, update->self, update->key.hash, &update->key, before_key, place);
-    } while (status == SOMA_CHANGED);
+    walk_to(update->core, update->self, &update->key);
 }
 
 /* Whether the new value can take the old one's place: both are words, and nobody wants to be told of the old one. */
 static bool fits_in_place(const struct update *update, const struct soma__node *node)
 {
-    return HAVE_CAS16 && update->in_place && value_len(node) == WORD_LEN && !update->core->value_retire.bytes;
+    return HAVE_CAS16 && !update->versions && update->in_place && value_len(node) == WORD_LEN &&
+           !update->core->value_retire.bytes;
 }
 
 static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
@@ -422,6 +566,12 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         return swap_entry(update, node, edge, edge, update->sum) ? SOMA_REPLACED : CORE_AGAIN;
     if (!make_fresh(update, value))
         return SOMA_E_NOMEM;
+    if (update->versions) {
+        const enum soma_status status =
+            soma__version_replace(update->core, update->self, place, edge, update->word, update->fresh);
+        update->fresh = status == SOMA_OK ? NULL : update->fresh;
+        return status == SOMA_OK ? SOMA_REPLACED : status;
+    }
     const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
     if (room != SOMA_OK)
         return room;
@@ -437,6 +587,12 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
 static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
                                      uint64_t edge)
 {
+    if (update->versions) {
+        const enum soma_status status = soma__version_remove(update->core, update->self, place, edge, update->word);
+        if (status == SOMA_OK)
+            core_counted(update->core, update->self, (uint64_t)-1);
+        return status == SOMA_OK ? SOMA_REMOVED : status;
+    }
     const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
     if (room != SOMA_OK)
         return room;
@@ -483,6 +639,7 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
 /* All attempts of an update, inside a section. */
 static enum soma_status attempts(struct update *update, decide_fn decide, struct soma_bytes *old)
 {
+    update->versions = soma__clock_runs(&update->core->clock);
     enum soma_status status;
     do {
         status = attempt(update, decide, old);

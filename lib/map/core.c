@@ -2,6 +2,7 @@
 /* core.c - maps without their keys: birth and death, counting, clearing, what to do at the cap. */
 #include "map/core.h"
 
+#include "map/version.h"
 #include "mem/mem.h"
 
 /* ---- Birth and death ---- */
@@ -40,7 +41,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     soma__owner_init(&core->owner,
                      options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
     core->owner.release = shape->release;
-    core->release_linked = shape->release_linked;
+    core->kind = shape;
     core->owner.gone = core_gone;
     core->flags = options->flags;
     core->stall = options->stall;
@@ -65,8 +66,9 @@ void core_free(struct core *core)
         }
         struct soma__node *node = soma__edge_node(edge);
         edge = soma__edge_read(&node->edge);
-        core->release_linked(&core->owner, node, edge);
+        core->kind->release_linked(&core->owner, node, edge);
     }
+    soma__clock_fini(&core->clock);
     soma__dir_free_buckets(&core->dir);
     soma__owner_drop(&core->owner);
 }
@@ -92,6 +94,78 @@ static void look_for_grace(struct soma__reader *self)
         self->due = DUE_AGAIN;
 }
 
+/* ---- Letting dead versions go that were kept for a view ---- */
+
+/* Entries that one share of a sweep passes; shares that the closing of a view does itself. */
+#define SWEEP_ENTRIES SIZED(64, 2)
+#define SWEEP_AT_ONCE SIZED(16, 1)
+
+/* order CORE-3 relaxed | value only: a sweep that two threads or none do leaves something for the next | pairs: CORE-3 */
+static bool sweep_pending(const struct core *core)
+{
+    return UNLIKELY(atom_load_rlx(&core->sweep.done) != atom_load_rlx(&core->sweep.wanted)); /* CORE-3 */
+}
+
+/* Walks on from a hash past some entries, as updates do, which takes out every dead version that no view needs. Where it
+ * has come to, or 0: to the end. */
+static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_t hash)
+{
+    const struct soma__dir *dir = &core->dir;
+    for (int i = 0; i < SWEEP_ENTRIES; i++) {
+        struct soma__place place = {.prev = soma__dir_bucket_near(dir, dir->shape.cell_log2, hash)};
+        const enum soma_status status =
+            soma__dir_walk(dir, dir->shape.cell_log2, self, hash, NULL, soma__before_hash, &place);
+        if (status == SOMA_CHANGED)
+            continue;
+        if (status != SOMA_OK)
+            return hash | 1; /* no room to retire: from here again */
+        if (soma__edge_onward(place.word) == EDGE_END)
+            return 0;
+        if (place.word & EDGE_BUCKET)
+            hash = soma__bucket_position(soma__dir_bucket_index(dir, soma__edge_bucket(place.word))) + 1;
+        else
+            hash = soma__hash_read(soma__edge_node(place.word)) + 1;
+        if (hash == 0)
+            return 0;
+    }
+    return hash;
+}
+
+static void sweep_some(struct core *core, struct soma__reader *self)
+{
+    const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
+    uint64_t at = atom_load_rlx(&core->sweep.at);               /* CORE-3 */
+    const bool first = at == 0;
+    const uint64_t next = sweep_from(core, self, at);
+    if (!atom_cas_rlx(&core->sweep.at, &at, next)) /* CORE-3 */
+        return;
+    if (first)
+        atom_store_rlx(&core->sweep.goal, wanted); /* CORE-3 */
+    if (next == 0)
+        atom_store_rlx(&core->sweep.done, atom_load_rlx(&core->sweep.goal)); /* CORE-3 */
+}
+
+void core_view_closed(struct core *core)
+{
+    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
+    for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++) {
+        const struct soma__section section = soma__section_enter();
+        sweep_some(core, section.self);
+        core_exit(core, section);
+    }
+}
+
+/* Many threads may sweep at a time, or none get anywhere: then what is left waits for the next. */
+static void sweep_all(struct core *core)
+{
+    const uint64_t shares = 2 + 4 * core_count(core) / SWEEP_ENTRIES;
+    for (uint64_t i = 0; i < shares && sweep_pending(core); i++) {
+        const struct soma__section section = soma__section_enter();
+        sweep_some(core, section.self);
+        core_exit(core, section);
+    }
+}
+
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
@@ -100,6 +174,8 @@ void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
     if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
+    if (sweep_pending(core))
+        sweep_some(core, self);
 }
 
 /* ---- Reclamation ---- */
@@ -154,6 +230,28 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 #define CLEAR_ENTRIES SIZED(64, 2)
 #define CLEAR_HOPS 1024
 
+/* While views are open: removes a live entry, and steps over a dead version that is needed. */
+static enum soma_status clear_version(struct core *core, struct soma__reader *self, struct soma__place *place)
+{
+    struct soma__node *node = soma__edge_node(place->word);
+    for (;;) {
+        const uint64_t second = atom_load_acq(&node->second); /* WORD-2, BYTES-2 */
+        const uint64_t edge = soma__edge_read(&node->edge);
+        if (edge & EDGE_FROZEN)
+            return SOMA_CHANGED;
+        if (edge & EDGE_TENTATIVE) {
+            place->prev = &node->edge;
+            place->word = edge;
+            return SOMA_OK;
+        }
+        const enum soma_status status = soma__version_remove(core, self, place, edge, second);
+        if (status == SOMA_OK)
+            core_counted(core, self, (uint64_t)-1);
+        if (status != CORE_AGAIN)
+            return status;
+    }
+}
+
 /* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_CHANGED: the
  * place's predecessor has changed. */
 static enum soma_status clear_entry(struct core *core, struct soma__reader *self, struct soma__place *place)
@@ -161,6 +259,10 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
     const struct soma__list *list = &core->dir.shape.list;
     struct soma__node *node = soma__edge_node(place->word);
     uint64_t edge = soma__edge_read(&node->edge);
+    if ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == EDGE_TENTATIVE)
+        list->settle(list, self, node, &edge);
+    if ((edge & EDGE_FROZEN) == 0 && ((edge & EDGE_TENTATIVE) != 0 || soma__clock_runs(&core->clock)))
+        return clear_version(core, self, place);
     while ((edge & EDGE_FROZEN) == 0) {
         const enum soma_status room = soma__order_room(list, self, node, edge);
         if (room != SOMA_OK)
@@ -183,7 +285,7 @@ static enum soma_status clear_some(struct core *core, struct soma__reader *self,
     for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && hops < CLEAR_HOPS;) {
         if (place.word & EDGE_FROZEN)
             return SOMA_OK;
-        if (place.word == EDGE_END)
+        if (soma__edge_onward(place.word) == EDGE_END)
             return SOMA_END;
         if (place.word & EDGE_BUCKET) {
             const uint64_t index = soma__dir_bucket_index(&core->dir, soma__edge_bucket(place.word));
@@ -240,6 +342,7 @@ enum soma_status core_reserve(struct core *core, uint64_t n)
 enum soma_status core_shrink(struct core *core)
 {
     soma__dir_unreserve(&core->dir);
+    sweep_all(core);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
         const struct soma__section section = soma__section_enter();
         const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);

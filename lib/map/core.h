@@ -18,6 +18,7 @@
 #include "hash/hash.h"
 #include "order/order.h"
 #include "rcu/rcu.h"
+#include "stamp/stamp.h"
 
 /* Counters are striped by thread, so that counting does not move one line between cores. A power of two. */
 #define CORE_STRIPES SIZED(8, 2)
@@ -52,6 +53,8 @@ struct core_options {
 #define CORE_LOAD_LEAST 25
 #define CORE_LOAD_MOST 1000
 
+struct core_shape;
+
 struct stripe {
     struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */
 };
@@ -68,6 +71,15 @@ struct core {
         } sip;
     } hash ALIGNED(64); /* constant */
 
+    const struct core_shape *kind; /* constant */
+    struct soma__clock clock;      /* views; written when one opens or closes */
+    struct {
+        struct atom wanted; /* how many views have closed */
+        struct atom done;   /* how many of them have had their dead versions let go */
+        struct atom goal;   /* what will be done when the present sweep ends */
+        struct atom at;     /* it has come to this hash; 0: none is under way */
+    } sweep;
+
     union {
         void (*word)(uint64_t value, void *ctx);
         void (*bytes)(const void *value, size_t len, void *ctx);
@@ -79,7 +91,6 @@ struct core {
     soma_stall_fn stall;
     void *ctx;
     struct atom stall_told; /* the last grace period that was reported */
-    void (*release_linked)(struct soma__owner *owner, struct soma__node *node, uint64_t edge); /* constant */
 
     struct stripe stripes[CORE_STRIPES];
 };
@@ -93,6 +104,12 @@ struct core_shape {
     void (*release)(struct soma__owner *owner, uint64_t a, uint64_t b);
     /* Frees an entry that is still linked, with its edge, when the map goes. */
     void (*release_linked)(struct soma__owner *owner, struct soma__node *node, uint64_t edge);
+    /* For version.h. A version like this entry, with this second word; only its stamps and successor are missing. NULL: no
+     * memory. Frees one that was never linked. Walks to an entry's key, which takes out all that is deleted on the way. */
+    struct soma__node *(*dead_copy)(const struct core *core, const struct soma__node *node, uint64_t second);
+    void (*drop)(const struct core *core, struct soma__node *node);
+    bool (*walk_past)(struct core *core, struct soma__reader *self, const struct soma__node *node);
+    bool words; /* or byte strings */
 };
 
 /* Makes a map but for its hash and value_retire, which the caller sets. Statuses as soma_u64_new(). */
@@ -104,9 +121,17 @@ uint64_t core_count(const struct core *core);
 enum soma_status core_reserve(struct core *core, uint64_t n);
 enum soma_status core_shrink(struct core *core);
 
+/* After a view has closed: its dead versions can go. Some go now, others with later updates, or core_shrink(). */
+void core_view_closed(struct core *core);
+
 ALWAYS_INLINE struct core *core_of_owner(struct soma__owner *owner)
 {
     return (struct core *)(void *)((char *)owner - offsetof(struct core, owner));
+}
+
+ALWAYS_INLINE const struct core *core_of_dir(const struct soma__dir *dir)
+{
+    return (const struct core *)(const void *)dir;
 }
 
 /* Counts one insertion (by = 1) or removal (by = -1), and now and then does a share of growth or shrinking. */

@@ -14,7 +14,7 @@ static struct soma__node *entry_new(uint64_t hash)
     struct word_entry *entry = soma__mem_alloc(sizeof *entry);
     if (!entry)
         return NULL;
-    entry->stamps = 0;
+    atom_store_rlx(&entry->mark, 0); /* VERSION-1 */
     soma__hash_init(&entry->node, hash);
     return &entry->node;
 }
@@ -25,7 +25,7 @@ bool soma__word_walk_past(struct soma__dir *dir, struct soma__reader *self, uint
     enum soma_status status;
     do {
         place.prev = soma__dir_bucket(dir, WORD_CELL_LOG2, self, hash);
-        status = soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_hash, &place);
+        status = soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_word, &place);
     } while (status == SOMA_CHANGED);
     return status == SOMA_OK;
 }
@@ -139,7 +139,9 @@ static bool move_in(struct soma__dir *dir, struct soma__reader *self, struct wor
     struct soma__node *node = soma__edge_node(place->word);
     const uint64_t value = soma__value_read(node);
     const uint64_t edge = soma__edge_read(&node->edge);
-    if (edge & EDGE_FROZEN)
+    if (edge & (EDGE_FROZEN | EDGE_TENTATIVE))
+        return true;
+    if (soma__node_versioned(node) && soma__clock_runs(&core_of_dir(dir)->clock))
         return true;
     struct soma__node *copy = cell_claim(cell);
     if (!copy)
@@ -238,5 +240,18 @@ void soma__word_drop(const struct soma__dir *dir, struct soma__node *node)
     }
 #endif
     (void)dir;
-    soma__mem_free(entry_of(node), sizeof(struct word_entry));
+    if (soma__node_versioned(node))
+        soma__mem_free(soma__stamps_at(node), sizeof(struct word_version));
+    else
+        soma__mem_free(entry_of(node), sizeof(struct word_entry));
+}
+
+struct soma__node *soma__word_version(uint64_t hash)
+{
+    struct word_version *version = soma__mem_alloc(sizeof *version);
+    if (!version)
+        return NULL;
+    atom_store_rlx(&version->entry.mark, NODE_VERSION); /* VERSION-1 */
+    soma__hash_init(&version->entry.node, hash);
+    return &version->entry.node;
 }

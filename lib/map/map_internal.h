@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* map_internal.h - what tests may reach into. Not installed. */
+/* map_internal.h - what the other rooms and tests may reach into. Not installed. */
 #ifndef SOMA_MAP_MAP_INTERNAL_H
 #define SOMA_MAP_MAP_INTERNAL_H
 

@@ -36,10 +36,14 @@ enum {
 
 /* ---- Retiring ---- */
 
-static uint64_t kind_of(uint64_t edge)
+static uint64_t kind_of(const struct soma__node *node, uint64_t edge)
 {
-    const uint64_t replaced = EDGE_FROZEN | EDGE_REPLACED;
-    return HAVE_CAS16 && (edge & replaced) == replaced ? RETIRE_MOVED : RETIRE_ENTRY;
+    return soma__node_moved(node, edge, HAVE_CAS16) ? RETIRE_MOVED : RETIRE_ENTRY;
+}
+
+static uint64_t entry_bytes(const struct soma__node *node)
+{
+    return soma__node_versioned(node) ? sizeof(struct word_version) : sizeof(struct word_entry);
 }
 
 static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
@@ -56,7 +60,7 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
 /* For core_free(). */
 static void release_linked(struct soma__owner *owner, struct soma__node *node, uint64_t edge)
 {
-    release(owner, (uintptr_t)node, kind_of(edge));
+    release(owner, (uintptr_t)node, kind_of(node, edge));
 }
 
 /* An entry at home takes no memory with it; but its value is to be retired, if values are and this one has not moved. */
@@ -64,16 +68,16 @@ static uint64_t node_bytes(const struct soma__list *list, const struct soma__nod
 {
     const struct core *core = core_of_owner(list->owner);
     if (!soma__is_home(&core->dir, node))
-        return sizeof(struct word_entry);
-    return core->value_retire.word && kind_of(edge) != RETIRE_MOVED ? VALUE_BYTES : 0;
+        return entry_bytes(node);
+    return core->value_retire.word && kind_of(node, edge) != RETIRE_MOVED ? VALUE_BYTES : 0;
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
 {
     const struct core *core = core_of_owner(list->owner);
-    const uint64_t kind = kind_of(edge);
+    const uint64_t kind = kind_of(node, edge);
     if (!soma__is_home(&core->dir, node)) {
-        soma__retire(self, (uintptr_t)node, kind, sizeof(struct word_entry));
+        soma__retire(self, (uintptr_t)node, kind, entry_bytes(node));
         return;
     }
     if (core->value_retire.word && kind != RETIRE_MOVED)
@@ -81,8 +85,28 @@ static void bury(const struct soma__list *list, struct soma__reader *self, struc
     soma__home_rest(node);
 }
 
+static struct soma__node *dead_copy(const struct core *core, const struct soma__node *node, uint64_t value)
+{
+    (void)core;
+    struct soma__node *copy = soma__word_version(soma__hash_read(node));
+    if (copy)
+        soma__value_init(copy, value);
+    return copy;
+}
+
+static void drop(const struct core *core, struct soma__node *node)
+{
+    soma__word_drop(&core->dir, node);
+}
+
+static bool walk_past(struct core *core, struct soma__reader *self, const struct soma__node *node)
+{
+    return soma__word_walk_past(&core->dir, self, soma__hash_read(node));
+}
+
 static const struct core_shape shape = {
     .dir.list.node_bytes = node_bytes,
+    .dir.list.settle = soma__version_settle,
     .dir.list.bury = bury,
     .dir.cell_log2 = WORD_CELL_LOG2,
     .dir.load = WORD_LOAD_PERCENT,
@@ -92,6 +116,10 @@ static const struct core_shape shape = {
 #endif
     .release = release,
     .release_linked = release_linked,
+    .dead_copy = dead_copy,
+    .drop = drop,
+    .walk_past = walk_past,
+    .words = true,
 };
 
 /* ---- Lookup ---- */
@@ -113,13 +141,17 @@ ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_
         if (node_hash == hash) {
             const uint64_t found = soma__value_read(node);
             edge = soma__edge_read(&node->edge);
-            if (LIKELY((edge & EDGE_FROZEN) == 0)) {
+            if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0)) {
                 *value = found;
                 return true;
             }
-            if ((edge & EDGE_REPLACED) == 0)
+            if ((edge & (EDGE_FROZEN | EDGE_REPLACED)) == EDGE_FROZEN)
                 return false;
-            continue; /* to its replacement */
+            if ((edge & EDGE_FROZEN) == 0 && soma__visible(core_of_dir(dir), node, edge, SOMA__NOW)) {
+                *value = found;
+                return true;
+            }
+            continue; /* to its replacement, or behind a dead version */
         }
         edge = soma__edge_read(&node->edge);
     }
@@ -171,6 +203,31 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
     const enum soma_status status = get(map, key, value);
     soma__section_close(section);
     return status;
+}
+
+enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value)
+{
+    const uint64_t hash = soma__mix_hash(&core->hash.mix, key);
+    uint64_t edge = soma__start_timed(&core->dir, WORD_CELL_LOG2, hash);
+    for (;;) {
+        if (edge & EDGE_BUCKET) {
+            if (soma__dir_edge_ends(&core->dir, WORD_CELL_LOG2, edge, hash))
+                return SOMA_ABSENT;
+            edge = soma__edge_read_timed(soma__edge_bucket(edge));
+            continue;
+        }
+        const struct soma__node *node = soma__edge_node(edge);
+        const uint64_t node_hash = soma__hash_read(node);
+        if (node_hash > hash)
+            return SOMA_ABSENT;
+        const uint64_t found = soma__value_read(node);
+        edge = soma__edge_read_timed(&node->edge);
+        if (node_hash == hash && (edge & EDGE_FROZEN) == 0 && soma__visible(core, node, edge, at)) {
+            if (value)
+                *value = found;
+            return SOMA_OK;
+        }
+    }
 }
 
 /* Where a lookup goes on that has found nothing at home: the first edge that leads out of the cell's line. */
@@ -282,6 +339,7 @@ struct update {
     struct core *core;
     struct soma__reader *self;
     uint64_t hash;
+    bool versions;            /* to be kept, see version.h */
     struct soma__node *fresh; /* made for this update, not linked */
 };
 
@@ -292,14 +350,62 @@ static bool make_fresh(struct update *update)
     return update->fresh != NULL;
 }
 
+/* The version that an update links while views are open. */
+static bool make_version(struct update *update, uint64_t value)
+{
+    if (!update->fresh)
+        update->fresh = soma__word_version(update->hash);
+    if (!update->fresh)
+        return false;
+    soma__stamps_init(soma__stamps_at(update->fresh), STAMP_OPEN, STAMP_NONE);
+    soma__value_init(update->fresh, value);
+    return true;
+}
+
+static NOINLINE enum soma_status insert_version(struct update *update, struct soma__place *place, uint64_t value)
+{
+    if (!make_version(update, value))
+        return SOMA_E_NOMEM;
+    const enum soma_status status = soma__version_insert(update->core, update->self, place, update->fresh);
+    if (status != SOMA_OK)
+        return status;
+    update->fresh = NULL;
+    core_counted(update->core, update->self, 1);
+    return SOMA_INSERTED;
+}
+
+static NOINLINE enum soma_status replace_version(struct update *update, struct soma__place *place, uint64_t edge,
+                                                 uint64_t old, uint64_t value)
+{
+    if (!make_version(update, value))
+        return SOMA_E_NOMEM;
+    const enum soma_status status = soma__version_replace(update->core, update->self, place, edge, old, update->fresh);
+    if (status != SOMA_OK)
+        return status;
+    update->fresh = NULL;
+    return SOMA_REPLACED;
+}
+
+static NOINLINE enum soma_status remove_version(struct update *update, struct soma__place *place, uint64_t edge,
+                                                uint64_t old)
+{
+    const enum soma_status status = soma__version_remove(update->core, update->self, place, edge, old);
+    if (status != SOMA_OK)
+        return status;
+    core_counted(update->core, update->self, (uint64_t)-1);
+    return SOMA_REMOVED;
+}
+
 static enum soma_status insert(struct update *update, struct soma__place *place, uint64_t value)
 {
+    if (update->versions)
+        return insert_version(update, place, value);
     if (!make_fresh(update))
         return SOMA_E_NOMEM;
     const struct soma__dir *dir = &update->core->dir;
-    const uint64_t successor = place->word;
+    const uint64_t successor = soma__edge_onward(place->word);
     soma__word_fill(dir, update->fresh, value, successor);
-    if (!soma__edge_swap(place->prev, &place->word, soma__edge_to_node(update->fresh)))
+    if (!soma__edge_swap(place->prev, &place->word, soma__place_to(place, soma__edge_to_node(update->fresh))))
         return CORE_AGAIN;
     soma__word_linked(dir, update->fresh, successor);
     update->fresh = NULL;
@@ -321,8 +427,9 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
                               uint64_t old, uint64_t value)
 {
     struct core *core = update->core;
+    if (update->versions)
+        return replace_version(update, place, edge, old, value);
 #if HAVE_CAS16
-    (void)place;
     if (core->value_retire.word) {
         const enum soma_status room = soma__retire_prepare(update->self, &core->owner, VALUE_BYTES);
         if (room != SOMA_OK)
@@ -352,6 +459,8 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
 static enum soma_status remove_entry(struct update *update, struct soma__place *place, struct soma__node *node,
                                      uint64_t edge, uint64_t old)
 {
+    if (update->versions)
+        return remove_version(update, place, edge, old);
     const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
@@ -377,7 +486,7 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
     struct soma__place place;
     place.prev = soma__dir_bucket(dir, WORD_CELL_LOG2, update->self, update->hash);
     const enum soma_status walked =
-        soma__dir_walk(dir, WORD_CELL_LOG2, update->self, update->hash, NULL, soma__before_hash, &place);
+        soma__dir_walk(dir, WORD_CELL_LOG2, update->self, update->hash, NULL, soma__before_word, &place);
     if (UNLIKELY(walked != SOMA_OK))
         return walked < 0 ? walked : CORE_AGAIN;
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
@@ -404,7 +513,10 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
 ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *self, decide_fn decide,
                                         const struct order *order, uint64_t *old)
 {
-    struct update update = {.core = core, .self = self, .hash = soma__mix_hash(&core->hash.mix, order->key)};
+    struct update update = {.core = core,
+                            .self = self,
+                            .hash = soma__mix_hash(&core->hash.mix, order->key),
+                            .versions = soma__clock_runs(&core->clock)};
     enum soma_status status;
     do {
         status = attempt(&update, decide, order, old);

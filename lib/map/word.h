@@ -6,7 +6,8 @@
  * Shape       A cell is a line: the bucket's sentinel, its two homes, and a ledger of who has them.
  *                 0           8             32          40
  *                 | sentinel | hash edge value | ledger | hash edge value |
- *             An entry elsewhere is the same 24 bytes, 8 bytes into a piece of memory.
+ *             An entry elsewhere is the same 24 bytes, 8 bytes into a piece of memory; a version, 24 bytes (version.h). Versions
+ *             have no room at home; and what changes while views are open, is one.
  * Ledger      63 ......... 4 | resting, a bit a home | taken, a bit a home
  *             cookie
  *             A home is taken by who claims it; resting once its entry is out of the list. It may be claimed again when
@@ -34,13 +35,20 @@
 #include "base/atom.h"
 #include "base/attr.h"
 #include "dir/dir.h"
+#include "map/version.h"
 #include "order/order.h"
 #include "rcu/rcu.h"
 
 struct word_entry {
-    uint64_t stamps; /* room for the times of birth and death that views will need */
+    struct atom mark; /* 0, or NODE_VERSION; constant */
     struct soma__node node;
 } ALIGNED(16);
+
+/* While views are open: see version.h. */
+struct word_version {
+    struct soma__stamps stamps;
+    struct word_entry entry;
+};
 
 #define WORD_HOMES 2
 
@@ -55,6 +63,7 @@ struct word_cell {
 _Static_assert(sizeof(struct word_entry) == 32, "two entries a line");
 _Static_assert(sizeof(struct word_cell) == 64, "a cell is a line");
 _Static_assert(offsetof(struct word_entry, node.edge) % 16 == 0, "edge and value are one 16-byte word");
+_Static_assert(sizeof(struct word_version) == 48, "a version's edge and value are one 16-byte word");
 _Static_assert(offsetof(struct word_cell, halves[1].node.edge) % 16 == 0, "edge and value are one 16-byte word");
 
 #define WORD_CELL_LOG2 (HAVE_CAS16 ? 6 : 3)
@@ -125,6 +134,14 @@ ALWAYS_INLINE bool soma__cell_find(const struct atom *bucket, uint64_t hash, uin
 #endif
 }
 
+/* Dead versions of a hash stand before its live entry. */
+ALWAYS_INLINE bool soma__before_word(const struct soma__node *node, uint64_t hash, const void *key, bool dead)
+{
+    (void)key;
+    const uint64_t node_hash = soma__hash_read(node);
+    return node_hash < hash || (dead && node_hash == hash);
+}
+
 /* Walks to a hash, which takes out every deleted entry on the way. False: one could not be, for want of room or memory. */
 bool soma__word_walk_past(struct soma__dir *dir, struct soma__reader *self, uint64_t hash);
 
@@ -132,6 +149,9 @@ bool soma__word_walk_past(struct soma__dir *dir, struct soma__reader *self, uint
  * section, to which it belongs until it is linked or dropped. */
 struct soma__node *soma__word_new(const struct soma__dir *dir, uint64_t hash);
 void soma__word_drop(const struct soma__dir *dir, struct soma__node *node);
+
+/* A version for this hash, not linked; its stamps, value and successor are to be given. NULL: no memory. */
+struct soma__node *soma__word_version(uint64_t hash);
 
 /* Gives the value and the successor; linking publishes both. */
 ALWAYS_INLINE void soma__word_fill(const struct soma__dir *dir, struct soma__node *node, uint64_t value,

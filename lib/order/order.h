@@ -11,7 +11,9 @@
  *             FROZEN on a bucket word: the bucket is being taken out; never a place to start from.
  *             REPLACED (with FROZEN): deleted because the successor is its replacement.
  *             TENTATIVE (the same bit, without FROZEN): being linked; not yet to be started from, on a bucket word, or
- *             believed, on an entry that is found by its place (map/home.h). Who reaches it by an edge knows better.
+ *             believed, on an entry that is found by its place (map/word.h). Who reaches it by an edge knows better.
+ *             On a version of an entry: ask its stamps; it is new, or dead and kept for views (map/version.h). A dead one
+ *             has a successor like any other, and keeps the mark when it gets a new one.
  *             0 on a bucket word: not set up.
  *      bucket 0          entries                    bucket
  *      [ edge ]--> {hash|edge|value} --> {...} ==BUCKET==> [ edge ] --> ... ==BUCKET==> end
@@ -23,7 +25,8 @@
  *             O4. Every entry is buried once: by the thread whose swap took it out of its predecessor's edge.
  *             O5. Sentinels that readers start from are linked and unfrozen at that instant.
  *             O6. An entry is frozen only when it is settled: TENTATIVE and REPLACED are one bit, and an entry deleted with it
- *             would pass for one that has moved. Walks settle whatever they pass.
+ *             would pass for one that has moved. Walks settle whatever they pass. A dead version is frozen with it: who finds
+ *             it so goes on to its successor, as before.
  * Together    Everything may run beside everything, inside read sections.
  * Staleness   A walker may stand on deleted entries; their edges lead back to the list. What it answers was true when it
  *             read the edge that led it there (see the lookups in map/).
@@ -62,6 +65,9 @@ struct soma__list {
     struct soma__owner *owner;
     /* What the owner's cap has to have room for before the entry with this edge may be taken out. 0: it is not retired. */
     uint64_t (*node_bytes)(const struct soma__list *list, const struct soma__node *node, uint64_t edge);
+    /* Makes up its mind on a linked entry whose edge, *edge, is TENTATIVE: takes the mark off, or freezes a dead version
+     * that nobody needs any more, or leaves one that is needed. *edge is what its edge holds afterwards. */
+    void (*settle)(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t *edge);
     /* Retires what was taken out, whose edge, `edge`, is frozen; room was made for node_bytes. */
     void (*bury)(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge);
 };
@@ -135,6 +141,24 @@ ALWAYS_INLINE bool soma__edge_swap(struct atom *edge, uint64_t *expected, uint64
     return done;
 }
 
+/* ---- Edges, against the time of views: each swap that decides what a view sees, and each read of a view ---- */
+
+/* order ORDER-6 seq_cst | guards: as ORDER-3; the link stands before the stamp that says when | pairs: ORDER-7, STAMP-2
+ * weaker: an update gets the time of a view that does not find it yet, and finds it later. */
+ALWAYS_INLINE bool soma__edge_swap_timed(struct atom *edge, uint64_t *expected, uint64_t desired)
+{
+    const bool done = atom_cas_seq(edge, expected, desired);
+    if (!done)
+        SOMA_PROBE1(cas_failed, edge);
+    return done;
+}
+
+/* order ORDER-7 seq_cst | guarded by: edge, and all links with stamps from before the view | pairs: ORDER-6, STAMP-4, VERSION-2 */
+ALWAYS_INLINE uint64_t soma__edge_read_timed(const struct atom *edge)
+{
+    return atom_load_seq(edge);
+}
+
 /* ---- Buckets' numbers ----
  *
  * With 2^m buckets, the bucket of a hash is its top m bits, p. Numbering them by p would renumber all when m grows, so
@@ -197,9 +221,10 @@ ALWAYS_INLINE enum soma_status soma__order_unlink(const struct soma__list *list,
     const enum soma_status room = soma__order_room(list, self, node, edge);
     if (UNLIKELY(room != SOMA_OK))
         return room;
-    if (!soma__edge_swap(prev, word, soma__edge_onward(edge)))
+    const uint64_t onward = soma__edge_onward(edge) | (*word & EDGE_TENTATIVE);
+    if (!soma__edge_swap(prev, word, onward))
         return SOMA_CHANGED;
-    *word = soma__edge_onward(edge);
+    *word = onward;
     list->bury(list, self, node, edge);
     return SOMA_OK;
 }
@@ -220,6 +245,12 @@ struct soma__place {
     uint64_t word;
 };
 
+/* What prev has to hold to lead elsewhere: a dead version keeps its mark. */
+ALWAYS_INLINE uint64_t soma__place_to(const struct soma__place *place, uint64_t edge)
+{
+    return edge | (place->word & EDGE_TENTATIVE);
+}
+
 /* Steps from a place onto the bucket that its edge leads to. Takes a frozen one out instead; finishes a tentative one,
  * which is linked, since it was reached. False: prev is frozen now, so the walk must start again. */
 ALWAYS_INLINE bool soma__order_step_bucket(struct soma__place *place)
@@ -233,8 +264,9 @@ ALWAYS_INLINE bool soma__order_step_bucket(struct soma__place *place)
     }
     SOMA_PROBE2(help_bucket, bucket, edge);
     if (edge & EDGE_FROZEN) {
-        if (soma__edge_swap(place->prev, &place->word, soma__edge_onward(edge)))
-            place->word = soma__edge_onward(edge);
+        const uint64_t onward = soma__place_to(place, soma__edge_onward(edge));
+        if (soma__edge_swap(place->prev, &place->word, onward))
+            place->word = onward;
         return (place->word & EDGE_FROZEN) == 0;
     }
     soma__edge_swap(bucket, &edge, soma__edge_onward(edge));

@@ -196,14 +196,14 @@ void soma__sleep_ns(long ns)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-void soma_synchronize_wait(void)
+bool soma__grace_wait(void)
 {
     const struct soma__section section = soma__section_enter();
     const bool nested = soma__section_nested(section);
     soma__section_exit(section);
     if (nested) {
         MISUSE("called inside a read section, where it would wait for itself");
-        return;
+        return false;
     }
     const uint64_t cookie = soma__grace_cookie();
     for (long ns = 1000; !soma__grace_passed(cookie); ns = ns < 1000000 ? ns * 2 : ns) {
@@ -211,4 +211,10 @@ void soma_synchronize_wait(void)
         if (!soma__grace_passed(cookie))
             soma__sleep_ns(ns);
     }
+    return true;
+}
+
+void soma_synchronize_wait(void)
+{
+    soma__grace_wait();
 }

@@ -170,6 +170,9 @@ bool soma__grace_passed(uint64_t cookie);
 /* Moves grace periods on towards the cookie, without waiting; does nothing if another thread is at it. Any state. */
 void soma__grace_poll(uint64_t cookie);
 
+/* Waits until a grace period that starts now is over. False: inside a section it would wait for itself; it has not. */
+bool soma__grace_wait(void);
+
 struct soma__stall {
     uint64_t grace;     /* the number of the grace period */
     uint64_t waited_ns; /* 0: none is pending */

@@ -171,7 +171,9 @@ static int survey(void)
     }
     const unsigned count = collect_sites(sites);
     for (unsigned i = 0; i < count; i++) {
-        if (sites[i].order == ORDER_ACQREL) {
+        if (sites[i].order == ORDER_SEQ)
+            survey_weaker(&sites[i], ORDER_ACQREL);
+        else if (sites[i].order == ORDER_ACQREL) {
             survey_weaker(&sites[i], ORDER_ACQ);
             survey_weaker(&sites[i], ORDER_REL);
         } else {

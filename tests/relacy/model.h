@@ -21,6 +21,7 @@ enum model_order {
     ORDER_ACQ,
     ORDER_REL,
     ORDER_ACQREL,
+    ORDER_SEQ,
 };
 
 #define MODEL_SITE const char *function, const char *file, unsigned line

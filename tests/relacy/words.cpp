@@ -141,17 +141,23 @@ static unsigned cell_load(rl::atomic_data *data, model_order order)
     case ORDER_ACQ:
     case ORDER_ACQREL:
         return self.atomic_load_acquire(data);
+    case ORDER_SEQ:
+        return self.atomic_load_seq_cst(data);
     default:
         return self.atomic_load_relaxed(data);
     }
 }
 
+static bool releases(model_order order)
+{
+    return order == ORDER_REL || order == ORDER_ACQREL || order == ORDER_SEQ;
+}
+
 static unsigned cell_store(rl::atomic_data *data, model_order order)
 {
-    const bool releases = order == ORDER_REL || order == ORDER_ACQREL;
     rl::thread_info_base &self = *rl::ctx().threadx_;
-    const unsigned index = releases ? self.atomic_store_release(data) : self.atomic_store_relaxed(data);
-    end_sequence(data, index, releases);
+    const unsigned index = releases(order) ? self.atomic_store_release(data) : self.atomic_store_relaxed(data);
+    end_sequence(data, index, releases(order));
     return index;
 }
 
@@ -162,6 +168,8 @@ static unsigned cell_modify(rl::atomic_data *data, model_order order)
     switch (order) {
     case ORDER_ACQREL:
         return self.atomic_rmw_acq_rel(data, aba);
+    case ORDER_SEQ:
+        return self.atomic_rmw_seq_cst(data, aba);
     case ORDER_ACQ:
         return self.atomic_rmw_acquire(data, aba);
     case ORDER_REL:
@@ -179,6 +187,9 @@ static void cell_look(rl::atomic_data *data, model_order order)
     case ORDER_ACQREL:
     case ORDER_ACQ:
         self.atomic_load_acquire_rmw(data);
+        break;
+    case ORDER_SEQ:
+        self.atomic_load_seq_cst_rmw(data);
         break;
     default:
         self.atomic_load_relaxed_rmw(data);
@@ -412,7 +423,7 @@ bool model_cas16(uint64_t *pair, const uint64_t expected[2], const uint64_t to[2
             done ? "swap of two" : "failed swap of two", pair + i, order, found, atomic.value, false} RL_HIST_END();
     }
     /* The two stores are one: who acquires either knows both. */
-    for (int i = 0; i < 2 && done && !alone && (order == ORDER_REL || order == ORDER_ACQREL); i++)
+    for (int i = 0; i < 2 && done && !alone && releases(order); i++)
         release_all(shadow_of(pair + i).atomic->data, index[i]);
     return done;
 }

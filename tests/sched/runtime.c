@@ -217,18 +217,18 @@ uint64_t __tsan_atomic64_compare_exchange_val(volatile uint64_t *word, uint64_t 
 
 /* Changes both words in one step. */
 bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                           uint64_t desired1)
+                           uint64_t desired1, int order)
 {
     uint64_t *words = (uint64_t *)(void *)pair;
     run_point();
-    const uint64_t before0 = machine_rmw_begin(&words[0], __ATOMIC_ACQ_REL);
-    const uint64_t before1 = machine_rmw_begin(&words[1], __ATOMIC_ACQ_REL);
+    const uint64_t before0 = machine_rmw_begin(&words[0], order);
+    const uint64_t before1 = machine_rmw_begin(&words[1], order);
     const bool equal = before0 == expected0 && before1 == expected1;
     if (machine_bug() == BUG_TORN_CAS)
         run_point();
     if (equal) {
-        machine_rmw_end(&words[0], desired0, __ATOMIC_ACQ_REL);
-        machine_rmw_end(&words[1], desired1, __ATOMIC_ACQ_REL);
+        machine_rmw_end(&words[0], desired0, order);
+        machine_rmw_end(&words[1], desired1, order);
         machine_written_as_one(&words[0], &words[1]);
     }
     if (trace_on) {

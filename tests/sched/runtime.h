@@ -49,7 +49,7 @@ int __tsan_atomic64_compare_exchange_weak(volatile uint64_t *word, uint64_t *exp
 uint64_t __tsan_atomic64_compare_exchange_val(volatile uint64_t *word, uint64_t expected, uint64_t desired, int order,
                                               int failure);
 bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                           uint64_t desired1);
+                           uint64_t desired1, int order);
 void soma__complain(const char *where, const char *what);
 
 void *__wrap_memcpy(void *to, const void *from, size_t size);

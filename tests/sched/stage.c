@@ -468,6 +468,74 @@ static void get_many(struct stage *stage, unsigned thread)
     stage->calls += KEYS;
 }
 
+/* The next entry of a cursor: which key it is, and its value. */
+static enum soma_status walk_next(const struct stage *stage, soma_cursor *cursor, unsigned *key, uint64_t *value)
+{
+    uint64_t word = 0;
+    struct soma_bytes key_bytes;
+    struct soma_bytes value_bytes;
+    enum soma_status status;
+    do
+        status = is_words(stage) ? soma_cursor_next_u64(cursor, &word, value)
+                                 : soma_cursor_next_ref(cursor, &key_bytes, &value_bytes);
+    while (status == SOMA_E_NOMEM);
+    if (status != SOMA_OK)
+        return status;
+    if (is_words(stage)) {
+        *value = from_word(stage, *value);
+    } else {
+        machine_read(key_bytes.data, key_bytes.len);
+        memcpy(&word, key_bytes.data, sizeof word);
+        *value = from_bytes(stage, value_bytes.data, value_bytes.len);
+    }
+    for (*key = 0; *key < KEYS && stage->keys[*key] != word; ++*key) {
+    }
+    if (*key == KEYS)
+        run_failed("a cursor gave key %016" PRIx64, word);
+    return SOMA_OK;
+}
+
+/* A token may lie before entries with the same hash, or the highest one, that were given. */
+static bool walks_anew(const struct stage *stage, const soma_cursor *cursor)
+{
+    return (stage->flags & COLLIDE) == 0 && soma_cursor_token(cursor) != UINT64_MAX;
+}
+
+/* A key that is given had this value at some instant. One that is not was absent at some instant. */
+static void walk(struct stage *stage, unsigned thread, bool anew)
+{
+    uint64_t values[KEYS] = {0};
+    struct call *calls[KEYS];
+    soma_cursor *cursor;
+    unsigned key;
+    uint64_t value;
+    if ((is_words(stage) ? soma_cursor_open_u64(stage->words, &cursor) : soma_cursor_open_map(stage->bytes, &cursor)) !=
+        SOMA_OK)
+        return;
+    run_call_entered();
+    for (unsigned k = 0; k < KEYS; k++)
+        calls[k] = oracle_call(stage->oracle, thread, KEY_GET, k);
+    if (stage->flags & POINTERS)
+        soma_read_enter();
+    while (walk_next(stage, cursor, &key, &value) == SOMA_OK) {
+        if (values[key] != 0)
+            run_failed("a cursor gave key %c twice", 'a' + (int)key);
+        values[key] = value;
+        if (anew && walks_anew(stage, cursor))
+            soma_cursor_seek(cursor, soma_cursor_token(cursor));
+    }
+    if (stage->flags & POINTERS)
+        soma_read_exit();
+    run_call_left();
+    for (unsigned k = 0; k < KEYS; k++) {
+        calls[k]->status = values[k] ? SOMA_OK : SOMA_ABSENT;
+        calls[k]->result = values[k];
+        oracle_return(stage->oracle, calls[k]);
+    }
+    soma_cursor_close(cursor);
+    stage->calls += KEYS;
+}
+
 /* put_many does not say what was there; the history takes any answer of a put for it. */
 static void put_many(struct stage *stage, unsigned thread, unsigned first)
 {
@@ -702,6 +770,10 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     switch ((enum verb)op.verb) {
     case DO_GET_MANY:
         get_many(stage, thread);
+        break;
+    case DO_WALK:
+    case DO_WALK_ANEW:
+        walk(stage, thread, op.verb == DO_WALK_ANEW);
         break;
     case DO_PUT_MANY:
         put_many(stage, thread, op.key);

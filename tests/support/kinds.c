@@ -107,6 +107,11 @@ static enum soma_status word_shrink(void *map)
     return soma_u64_shrink(map);
 }
 
+static enum soma_status word_walk(const void *map, soma_cursor **cursor)
+{
+    return soma_cursor_open_u64(map, cursor);
+}
+
 /* ---- Ids as bytes ---- */
 
 #define ENCODED_MAX 64
@@ -349,11 +354,31 @@ static enum soma_status byte_shrink(void *map)
     return soma_map_shrink(map);
 }
 
+static enum soma_status byte_walk(const void *map, soma_cursor **cursor)
+{
+    return soma_cursor_open_map(map, cursor);
+}
+
+static enum soma_status byte_next(soma_cursor *cursor, uint64_t *key, uint64_t *value)
+{
+    struct soma_bytes k;
+    struct soma_bytes v;
+    const enum soma_status status = soma_cursor_next_ref(cursor, &k, &v);
+    if (status != SOMA_OK)
+        return status;
+    *key = decode(k.data, k.len);
+    *value = decode(v.data, v.len);
+    return SOMA_OK;
+}
+
 const struct kind kinds[2] = {
-    {"u64", word_open, word_close, word_get, word_get_many, word_put, word_put_new, word_replace, word_cas, word_remove,
-     word_remove_if, word_update, word_fetch_add, word_put_many, word_clear, word_count, word_reserve, word_shrink},
-    {"map", byte_open, byte_close, byte_get, byte_get_many, byte_put, byte_put_new, byte_replace, byte_cas, byte_remove,
-     byte_remove_if, byte_update, byte_fetch_add, byte_put_many, byte_clear, byte_count, byte_reserve, byte_shrink},
+    {"u64",          word_open,    word_close,     word_get,      word_get_many,
+     word_put,       word_put_new, word_replace,   word_cas,      word_remove,
+     word_remove_if, word_update,  word_fetch_add, word_put_many, word_clear,
+     word_count,     word_reserve, word_shrink,    word_walk,     soma_cursor_next_u64},
+    {"map",        byte_open,  byte_close,   byte_get,       byte_get_many, byte_put,       byte_put_new,
+     byte_replace, byte_cas,   byte_remove,  byte_remove_if, byte_update,   byte_fetch_add, byte_put_many,
+     byte_clear,   byte_count, byte_reserve, byte_shrink,    byte_walk,     byte_next},
 };
 
 void *kind_open(const struct kind *kind, const struct kind_options *options)

@@ -44,6 +44,8 @@ struct kind {
     uint64_t (*count)(void *map);
     enum soma_status (*reserve)(void *map, uint64_t n);
     enum soma_status (*shrink)(void *map);
+    enum soma_status (*walk)(const void *map, soma_cursor **cursor);
+    enum soma_status (*next)(soma_cursor *cursor, uint64_t *key, uint64_t *value);
 };
 
 /* The most keys that one get_many or put_many of a kind takes. */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: ISC */
+/* bytes.h - the entries of the byte map, for who goes through them. Inside a section. */
+#ifndef SOMA_MAP_BYTES_H
+#define SOMA_MAP_BYTES_H
+
+#include <stdint.h>
+
+#include <soma/map.h>
+
+#include "order/order.h"
+
+/* A bucket is its sentinel. */
+#define BYTES_CELL_LOG2 3
+
+struct soma_bytes soma__bytes_key(const struct soma__node *node);
+
+/* What stands beside the entry's edge, to be read before it: its value, if that is 8 bytes. */
+uint64_t soma__bytes_word(const struct soma__node *node);
+
+/* Its value. `word` is what stood beside its edge, to which the answer points if that is the value. */
+struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word);
+
+/* How an entry stands to a key of the same hash: before it (< 0), its own (0), or after it. */
+int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: ISC */
+/* stamp.c - see stamp.h. */
+#include "stamp/stamp.h"
+
+#include "base/check.h"
+#include "base/size.h"
+#include "mem/mem.h"
+#include "rcu/rcu.h"
+
+/* ---- Stamps ---- */
+
+/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-6, STAMP-4, VERSION-2
+ * weaker: the number is read before the link stands, and a view with that number does not find it. */
+static uint64_t number_now(const struct soma__clock *clock)
+{
+    return atom_load_seq(&clock->now);
+}
+
+/* Makes an undecided stamp this number, if nobody was first.
+ * order STAMP-3 acqrel | guards: the stamp; who reads it is behind the read of the number that won | pairs: STAMP-3, STAMP-6
+ * weaker: who goes by a stamp looks at the slots as they were before it was decided. */
+static uint64_t decide(struct atom *stamp, uint64_t undecided, uint64_t number)
+{
+    return atom_cas_acqrel(stamp, &undecided, soma__stamp_of(number)) ? number : undecided >> 1;
+}
+
+uint64_t soma__stamp_birth(const struct soma__clock *clock, struct soma__stamps *stamps)
+{
+    const uint64_t birth = atom_load_acq(&stamps->birth); /* STAMP-3 */
+    return birth != STAMP_OPEN ? birth >> 1 : decide(&stamps->birth, birth, number_now(clock));
+}
+
+uint64_t soma__stamp_death(const struct soma__clock *clock, struct soma__stamps *stamps)
+{
+    const uint64_t death = atom_load_acq(&stamps->death); /* STAMP-3 */
+    ASSERT("stamps: who is asked for a death is dead", death != STAMP_NONE);
+    if (death & 1)
+        return death >> 1;
+    if (death == STAMP_OPEN)
+        return decide(&stamps->death, death, number_now(clock));
+    return decide(&stamps->death, death, soma__stamp_birth(clock, (struct soma__stamps *)(uintptr_t)death));
+}
+
+/* ---- Slots ---- */
+
+#define SLOTS SIZED(62, 2)
+
+/* A slot: 0, or the number, shifted, SLOT_TAKEN and, while the view may still get a later number, SLOT_PENDING. */
+enum {
+    SLOT_TAKEN = 1,
+    SLOT_PENDING = 2,
+    SLOT_SHIFT = 2
+};
+
+struct soma__slots {
+    struct soma__slots *next; /* constant once listed; only the clock's end frees slots */
+    struct atom slot[SLOTS];
+};
+
+/* order STAMP-7 seq_cst | guards: the block's slots; as STAMP-4 | pairs: STAMP-7, STAMP-8 */
+static bool slots_add(struct soma__clock *clock)
+{
+    struct soma__slots *made = soma__mem_alloc(sizeof *made);
+    if (!made)
+        return false;
+    for (unsigned i = 0; i < SLOTS; i++)
+        atom_store_rlx(&made->slot[i], 0);         /* not yet shared: STAMP-7 publishes them */
+    uint64_t first = atom_load_rlx(&clock->slots); /* STAMP-7: re-checked by the swap */
+    do {
+        made->next = (struct soma__slots *)(uintptr_t)first;
+    } while (!atom_cas_seq(&clock->slots, &first, (uintptr_t)made)); /* STAMP-7 */
+    return true;
+}
+
+static const struct soma__slots *slots_first(const struct soma__clock *clock)
+{
+    return (const struct soma__slots *)(uintptr_t)atom_load_seq(&clock->slots); /* STAMP-8 */
+}
+
+/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, ORDER-7
+ * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
+ * stamps from before it. */
+static struct atom *slot_take(struct soma__clock *clock)
+{
+    const uint64_t least = atom_load_rlx(&clock->now); /* STAMP-4: the number that is taken is no less */
+    const uint64_t pending = least << SLOT_SHIFT | SLOT_PENDING | SLOT_TAKEN;
+    for (const struct soma__slots *slots = slots_first(clock); slots; slots = slots->next) {
+        for (unsigned i = 0; i < SLOTS; i++) {
+            struct atom *slot = (struct atom *)(uintptr_t)&slots->slot[i];
+            uint64_t word = atom_load_rlx(slot);                 /* STAMP-4: re-checked by the swap */
+            if (word == 0 && atom_cas_seq(slot, &word, pending)) /* STAMP-4 */
+                return slot;
+        }
+    }
+    return NULL;
+}
+
+/* order STAMP-8 seq_cst | guarded by: the slots, and the death that was decided before | pairs: STAMP-4, STAMP-7, STAMP-9
+ * weaker: as STAMP-4. */
+bool soma__clock_needs(const struct soma__clock *clock, uint64_t birth, uint64_t death)
+{
+    if (birth >= death)
+        return false;
+    for (const struct soma__slots *slots = slots_first(clock); slots; slots = slots->next) {
+        for (unsigned i = 0; i < SLOTS; i++) {
+            const uint64_t word = atom_load_seq(&slots->slot[i]); /* STAMP-8 */
+            const uint64_t at = word >> SLOT_SHIFT;
+            if (word != 0 && at < death && (at >= birth || (word & SLOT_PENDING) != 0))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Mode ---- */
+
+enum {
+    MODE_OFF = 0,
+    MODE_OPENING = 1, /* on, but some updates may not know */
+    MODE_OPEN = 2,
+    MODE_MASK = 3,
+    MODE_VIEW = 4 /* one view */
+};
+
+/* order STAMP-5 acqrel | guards: the mode, for the grace period that follows | pairs: STAMP-1, STAMP-5 */
+static void mode_join(struct soma__clock *clock)
+{
+    uint64_t mode = atom_load_rlx(&clock->mode); /* STAMP-5: re-checked by the swap */
+    uint64_t joined;
+    do {
+        joined = (mode & MODE_MASK) == MODE_OFF ? mode + MODE_VIEW + MODE_OPENING : mode + MODE_VIEW;
+    } while (!atom_cas_acqrel(&clock->mode, &mode, joined));
+}
+
+static void mode_leave(struct soma__clock *clock)
+{
+    uint64_t mode = atom_load_rlx(&clock->mode); /* STAMP-5: re-checked by the swap */
+    uint64_t left;
+    do {
+        left = mode - MODE_VIEW < MODE_VIEW ? MODE_OFF : mode - MODE_VIEW;
+    } while (!atom_cas_acqrel(&clock->mode, &mode, left)); /* STAMP-5 */
+}
+
+/* Waits until all updates know that the mode is on. It stays on, since the caller has joined. */
+static bool mode_open_wait(struct soma__clock *clock)
+{
+    uint64_t mode = atom_load_acq(&clock->mode); /* STAMP-5 */
+    if ((mode & MODE_MASK) == MODE_OPEN)
+        return true;
+    if (!soma__grace_wait())
+        return false;
+    while ((mode & MODE_MASK) == MODE_OPENING &&
+           !atom_cas_acqrel(&clock->mode, &mode, mode - MODE_OPENING + MODE_OPEN)) /* STAMP-5 */
+        ;
+    return true;
+}
+
+/* ---- Views ---- */
+
+enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom **slot, uint64_t *at)
+{
+    mode_join(clock);
+    enum soma_status status = mode_open_wait(clock) ? SOMA_OK : SOMA_E_INVALID;
+    struct atom *taken = NULL;
+    while (status == SOMA_OK && !(taken = slot_take(clock))) {
+        if (!slots_add(clock))
+            status = SOMA_E_NOMEM;
+    }
+    if (status != SOMA_OK) {
+        mode_leave(clock);
+        return status;
+    }
+    *at = atom_add_seq(&clock->now, 1);                    /* STAMP-4 */
+    atom_store_rel(taken, *at << SLOT_SHIFT | SLOT_TAKEN); /* STAMP-4: no less than the number that was announced */
+    *slot = taken;
+    return SOMA_OK;
+}
+
+/* order STAMP-9 release | guards: all that was read through the view | pairs: STAMP-8 */
+void soma__clock_leave(struct soma__clock *clock, struct atom *slot)
+{
+    atom_store_rel(slot, 0);
+    mode_leave(clock);
+}
+
+void soma__clock_fini(struct soma__clock *clock)
+{
+    struct soma__slots *slots =
+        (struct soma__slots *)(uintptr_t)atom_load_rlx(&clock->slots); /* not shared any more: ordered by the caller */
+    while (slots) {
+        struct soma__slots *next = slots->next;
+        soma__mem_free(slots, sizeof *slots);
+        slots = next;
+    }
+}

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: ISC */
+/* cursor.c - cursors over maps. A cursor copies some entries out in one short section (map/scan.h has the argument why each key
+ * comes once) and then gives them one by one, outside any section. */
+#include "walk/walk.h"
+
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/check.h"
+#include "map/map_internal.h"
+#include "mem/mem.h"
+#include "view/view.h"
+
+#define VALUE_ALIGN sizeof(uint64_t)
+
+/* ---- Fetching ---- */
+
+/* Inside a section. */
+static void fetch_words(struct soma_cursor *cursor)
+{
+    struct soma__scan *scan = &cursor->scan;
+    soma__scan_enter(cursor->core, KIND_WORDS, scan);
+    while (cursor->count < WALK_WORDS) {
+        if (!soma__scan_next(cursor->core, KIND_WORDS, scan, cursor->at))
+            return;
+        cursor->batch.words[cursor->count++] = (struct walk_word){.hash = scan->hash, .value = scan->word};
+        soma__scan_pass(scan, (struct soma_bytes){.data = NULL});
+    }
+}
+
+static size_t aligned_up(size_t size)
+{
+    return (size + VALUE_ALIGN - 1) & ~(VALUE_ALIGN - 1);
+}
+
+/* Copies an entry to this place in the cursor's bytes. */
+static struct walk_item copy_item(struct soma_cursor *cursor, size_t at, struct soma_bytes key, struct soma_bytes value)
+{
+    unsigned char *to = cursor->bytes + at;
+    if (value.len > 0)
+        memcpy(to, value.data, value.len);
+    if (key.len > 0)
+        memcpy(to + value.len, key.data, key.len);
+    return (struct walk_item){.hash = cursor->scan.hash, .at = at, .value_len = value.len, .key_len = key.len};
+}
+
+static struct soma_bytes item_key(const struct soma_cursor *cursor, const struct walk_item *item)
+{
+    return (struct soma_bytes){.data = cursor->bytes + item->at + item->value_len, .len = item->key_len};
+}
+
+/* Inside a section. The bytes that there must be room for before even one entry can be fetched, or 0. */
+static size_t fetch_items(struct soma_cursor *cursor)
+{
+    struct soma__scan *scan = &cursor->scan;
+    size_t used = 0;
+    soma__scan_enter(cursor->core, KIND_BYTES, scan);
+    for (;;) {
+        const struct soma__node *node = soma__scan_next(cursor->core, KIND_BYTES, scan, cursor->at);
+        if (!node)
+            return 0;
+        const struct soma_bytes key = soma__bytes_key(node);
+        const struct soma_bytes value = soma__bytes_value(node, &scan->word);
+        const size_t size = aligned_up(value.len + key.len);
+        if (cursor->count == WALK_ITEMS || size > cursor->bytes_cap - used) {
+            cursor->tie = cursor->count > 0 && cursor->batch.items[cursor->count - 1].hash == scan->hash;
+            return cursor->count > 0 ? 0 : size;
+        }
+        struct walk_item *item = &cursor->batch.items[cursor->count++];
+        *item = copy_item(cursor, used, key, value);
+        soma__scan_pass(scan, item_key(cursor, item));
+        used += size;
+    }
+}
+
+/* Room for one entry of this size, and some more. The key that the scan stands behind comes along. */
+static enum soma_status grow_bytes(struct soma_cursor *cursor, size_t size)
+{
+    const size_t cap = size < WALK_BYTES ? WALK_BYTES : aligned_up(size + size / 2);
+    unsigned char *bytes = soma__mem_alloc(cap);
+    if (!bytes)
+        return SOMA_E_NOMEM;
+    struct soma_bytes *key = &cursor->scan.key;
+    if (cursor->scan.after && key->len > 0)
+        memcpy(bytes, key->data, key->len);
+    key->data = bytes;
+    if (cursor->bytes)
+        soma__mem_free(cursor->bytes, cursor->bytes_cap);
+    cursor->bytes = bytes;
+    cursor->bytes_cap = cap;
+    return SOMA_OK;
+}
+
+/* One section's worth; it may come to nothing where the map is sparse. */
+static enum soma_status fetch_some(struct soma_cursor *cursor)
+{
+    size_t wanted = 0;
+    const struct soma__section section = soma__section_enter();
+    if (cursor->kind == KIND_WORDS)
+        fetch_words(cursor);
+    else
+        wanted = fetch_items(cursor);
+    soma__section_exit(section);
+    return wanted ? grow_bytes(cursor, wanted) : SOMA_OK;
+}
+
+static NOINLINE enum soma_status fetch(struct soma_cursor *cursor)
+{
+    cursor->next = 0;
+    cursor->count = 0;
+    cursor->tie = false;
+    while (cursor->count == 0) {
+        if (cursor->scan.ended)
+            return SOMA_END;
+        const enum soma_status status = fetch_some(cursor);
+        if (status != SOMA_OK)
+            return status;
+    }
+    return SOMA_OK;
+}
+
+/* ---- Giving ---- */
+
+/* Whether there is an entry to be given. */
+ALWAYS_INLINE enum soma_status ready(struct soma_cursor *cursor)
+{
+    return LIKELY(cursor->next < cursor->count) ? SOMA_OK : fetch(cursor);
+}
+
+/* The place behind an entry with this hash; if others of this hash follow, before all of them. */
+ALWAYS_INLINE uint64_t token_behind(uint64_t hash, bool tie)
+{
+    return tie || hash == UINT64_MAX ? hash : hash + 1;
+}
+
+enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *key, uint64_t *value)
+{
+    if (UNLIKELY(!cursor || cursor->kind != KIND_WORDS)) {
+        MISUSE("cursor is NULL, or goes through a byte map");
+        return SOMA_E_INVALID;
+    }
+    const enum soma_status status = ready(cursor);
+    if (UNLIKELY(status != SOMA_OK))
+        return status;
+    const struct walk_word *word = &cursor->batch.words[cursor->next++];
+    cursor->token = token_behind(word->hash, false);
+    if (key)
+        *key = soma__mix_inverse(&cursor->core->hash.mix, word->hash);
+    if (value)
+        *value = word->value;
+    return SOMA_OK;
+}
+
+enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *key, struct soma_bytes *value)
+{
+    if (UNLIKELY(!cursor || cursor->kind != KIND_BYTES)) {
+        MISUSE("cursor is NULL, or goes through a word map");
+        return SOMA_E_INVALID;
+    }
+    const enum soma_status status = ready(cursor);
+    if (UNLIKELY(status != SOMA_OK))
+        return status;
+    const struct walk_item *item = &cursor->batch.items[cursor->next++];
+    const bool tie = cursor->next < cursor->count ? item[1].hash == item->hash : cursor->tie;
+    cursor->token = token_behind(item->hash, tie);
+    if (key)
+        *key = item_key(cursor, item);
+    if (value)
+        *value = (struct soma_bytes){.data = cursor->bytes + item->at, .len = item->value_len};
+    return SOMA_OK;
+}
+
+/* ---- Places ---- */
+
+static void go_to(struct soma_cursor *cursor, uint64_t place)
+{
+    cursor->token = place > cursor->first ? place : cursor->first;
+    soma__scan_init(&cursor->scan, cursor->token, cursor->last);
+    cursor->next = 0;
+    cursor->count = 0;
+}
+
+uint64_t soma_cursor_token(const soma_cursor *cursor)
+{
+    if (!cursor) {
+        MISUSE("cursor is NULL");
+        return 0;
+    }
+    return cursor->token;
+}
+
+enum soma_status soma_cursor_seek(soma_cursor *cursor, uint64_t token)
+{
+    if (!cursor) {
+        MISUSE("cursor is NULL");
+        return SOMA_E_INVALID;
+    }
+    go_to(cursor, token);
+    return SOMA_OK;
+}
+
+enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t parts)
+{
+    if (!cursor || part >= parts) {
+        MISUSE("cursor is NULL, or part is not below parts");
+        return SOMA_E_INVALID;
+    }
+    const uint64_t width = UINT64_MAX / parts; /* parts * width hashes, and the rest to the last */
+    cursor->first = part * width;
+    cursor->last = part + 1 == parts ? UINT64_MAX : cursor->first + (width - 1);
+    go_to(cursor, cursor->first);
+    return SOMA_OK;
+}
+
+/* ---- Birth and death ---- */
+
+/* A cursor only looks; but whether an entry is part of a view may first have to be decided. */
+static struct core *core_of(const void *map)
+{
+    return (struct core *)(uintptr_t)map;
+}
+
+static enum soma_status cursor_new(struct core *core, enum soma__kind kind, uint64_t at, soma_cursor **out)
+{
+    struct soma_cursor *cursor = soma__mem_alloc(sizeof *cursor);
+    if (!cursor)
+        return SOMA_E_NOMEM;
+    cursor->core = core;
+    cursor->kind = kind;
+    cursor->at = at;
+    cursor->first = 0;
+    cursor->last = UINT64_MAX;
+    cursor->bytes = NULL;
+    cursor->bytes_cap = 0;
+    go_to(cursor, 0);
+    *out = cursor;
+    return SOMA_OK;
+}
+
+enum soma_status soma_cursor_open_u64(const soma_u64 *map, soma_cursor **out)
+{
+    if (!map || !out) {
+        MISUSE("map or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    return cursor_new(core_of(map), KIND_WORDS, SOMA__NOW, out);
+}
+
+enum soma_status soma_cursor_open_map(const soma_map *map, soma_cursor **out)
+{
+    if (!map || !out) {
+        MISUSE("map or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    return cursor_new(core_of(map), KIND_BYTES, SOMA__NOW, out);
+}
+
+enum soma_status soma_cursor_open_view(const soma_view *view, soma_cursor **out)
+{
+    if (!view || !out) {
+        MISUSE("view or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    return cursor_new(view->core, view->core->kind->words ? KIND_WORDS : KIND_BYTES, view->at, out);
+}
+
+void soma_cursor_close(soma_cursor *cursor)
+{
+    if (!cursor)
+        return;
+    if (cursor->bytes)
+        soma__mem_free(cursor->bytes, cursor->bytes_cap);
+    soma__mem_free(cursor, sizeof *cursor);
+}

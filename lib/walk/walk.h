@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: ISC */
+/* walk.h - a cursor from inside: a scan's position, and entries that have been copied out and not given yet. */
+#ifndef SOMA_WALK_WALK_H
+#define SOMA_WALK_WALK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <soma/cursor.h>
+
+#include "base/size.h"
+#include "map/core.h"
+#include "map/scan.h"
+
+/* What is fetched in one section, at most: entries of a word map; entries of a byte map, and their bytes, but for one that
+ * alone is larger. */
+#define WALK_WORDS SIZED(128, 2)
+#define WALK_ITEMS SIZED(64, 2)
+#define WALK_BYTES SIZED(8192, 32)
+
+struct walk_word {
+    uint64_t hash;
+    uint64_t value;
+};
+
+/* In the cursor's bytes stand the value, at a multiple of 8, and behind it the key. */
+struct walk_item {
+    uint64_t hash;
+    size_t at;
+    size_t value_len;
+    size_t key_len;
+};
+
+struct soma_cursor {
+    struct core *core;    /* constant, like the two below */
+    enum soma__kind kind; /* of map */
+    uint64_t at;          /* the instant: SOMA__NOW, or a view's */
+    uint64_t first;       /* the part: the hashes from first to last */
+    uint64_t last;
+    uint64_t token; /* the place behind the last entry given */
+
+    struct soma__scan scan; /* behind what has been fetched */
+    unsigned next;          /* to be given */
+    unsigned count;         /* fetched */
+    bool tie;               /* the entry behind them has the hash of the last */
+    unsigned char *bytes;   /* copies of keys and values; NULL at first */
+    size_t bytes_cap;
+    union {
+        struct walk_word words[WALK_WORDS];
+        struct walk_item items[WALK_ITEMS];
+    } batch;
+};
+
+#endif

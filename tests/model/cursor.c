@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: ISC */
+/* cursor.c - one thread changes a map, of either kind, with good and with bad hashes, and goes on with a cursor in between.
+ * An oracle, plain arrays, knows which keys are there, and which have been there since the walk began: each of these must
+ * have been given once when it ends, and no key twice. Now and then the cursor is replaced by a new one at its token. A
+ * pass without changes gives what is there, whole or in parts. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/soma.h>
+
+#include "hash/hash.h"
+#include "kinds.h"
+#include "map/map_internal.h"
+#include "support.h"
+
+/* Which hashes the keys have. */
+enum spread {
+    GOOD,
+    LOWEST,  /* words: 0, 1, 2, ... */
+    HIGHEST, /* words: 2^64 - 1, ... */
+    SIXTEEN, /* bytes */
+    ONE      /* bytes */
+};
+
+struct setup {
+    int kind;
+    size_t size;
+    enum spread spread;
+};
+
+struct key {
+    uint64_t value;
+    bool there;
+    bool all_the_time; /* since the walk began */
+    bool given;
+};
+
+struct model {
+    const struct kind *kind;
+    enum spread spread;
+    void *map;
+    struct rng rng;
+    size_t size;
+    struct key *keys;
+    uint64_t count;
+    soma_cursor *cursor; /* of the walk that is under way */
+    uint64_t walks;
+};
+
+/* ---- Keys ---- */
+
+static uint64_t key_of(const struct model *m, size_t i)
+{
+    if (m->spread == LOWEST || m->spread == HIGHEST)
+        return soma__mix_inverse(soma__u64_mix(m->map), m->spread == LOWEST ? i : UINT64_MAX - i);
+    return i * 3 + 1;
+}
+
+/* The index of a key that the map gave. */
+static size_t index_of(const struct model *m, uint64_t key)
+{
+    size_t i = (size_t)(key / 3);
+    if (m->spread == LOWEST || m->spread == HIGHEST) {
+        const uint64_t hash = soma__mix_hash(soma__u64_mix(m->map), key);
+        i = (size_t)(m->spread == LOWEST ? hash : UINT64_MAX - hash);
+    }
+    if (!EXPECT(i < m->size && key_of(m, i) == key))
+        abort();
+    return i;
+}
+
+/* Whether a token may lie before entries that were given. */
+static bool tokens_repeat(const struct model *m)
+{
+    return m->spread == SIXTEEN || m->spread == ONE || m->spread == HIGHEST;
+}
+
+/* ---- Changes ---- */
+
+static void change(struct model *m)
+{
+    const size_t i = (size_t)rng_below(&m->rng, m->size);
+    struct key *key = &m->keys[i];
+    if (rng_below(&m->rng, 2)) {
+        key->value = rng_next(&m->rng);
+        EXPECT_EQ(m->kind->put(m->map, key_of(m, i), key->value, NULL), key->there ? SOMA_REPLACED : SOMA_INSERTED);
+        m->count += !key->there;
+        key->there = true;
+    } else {
+        EXPECT_EQ(m->kind->remove(m->map, key_of(m, i), NULL), key->there ? SOMA_REMOVED : SOMA_ABSENT);
+        m->count -= key->there;
+        key->there = false;
+        key->all_the_time = false;
+    }
+}
+
+static void fill(struct model *m, bool there)
+{
+    for (size_t i = 0; i < m->size; i++) {
+        struct key *key = &m->keys[i];
+        if (key->there == there)
+            continue;
+        if (there)
+            EXPECT_EQ(m->kind->put(m->map, key_of(m, i), key->value, NULL), SOMA_INSERTED);
+        else
+            EXPECT_EQ(m->kind->remove(m->map, key_of(m, i), NULL), SOMA_REMOVED);
+        key->there = there;
+        key->all_the_time &= there;
+    }
+    m->count = there ? m->size : 0;
+}
+
+static void upheaval(struct model *m)
+{
+    switch (rng_below(&m->rng, 5)) {
+    case 0:
+        fill(m, true);
+        break;
+    case 1:
+        fill(m, false);
+        break;
+    case 2:
+        EXPECT_EQ(m->kind->reserve(m->map, 1 + rng_below(&m->rng, 4 * m->size)), SOMA_OK);
+        break;
+    default:
+        EXPECT_EQ(m->kind->shrink(m->map), SOMA_OK);
+    }
+}
+
+/* ---- A walk beside them ---- */
+
+static void walk_begin(struct model *m)
+{
+    EXPECT_EQ(m->kind->walk(m->map, &m->cursor), SOMA_OK);
+    EXPECT_EQ(soma_cursor_token(m->cursor), 0);
+    for (size_t i = 0; i < m->size; i++) {
+        m->keys[i].all_the_time = m->keys[i].there;
+        m->keys[i].given = false;
+    }
+}
+
+static void walk_end(struct model *m)
+{
+    for (size_t i = 0; i < m->size; i++)
+        EXPECT(!m->keys[i].all_the_time || m->keys[i].given);
+    uint64_t key = 0;
+    uint64_t value = 0;
+    EXPECT_EQ(m->kind->next(m->cursor, &key, &value), SOMA_END);
+    soma_cursor_close(m->cursor);
+    m->cursor = NULL;
+    m->walks++;
+    verified(m->size);
+}
+
+/* A new cursor where the old one is. */
+static void walk_anew(struct model *m)
+{
+    const uint64_t token = soma_cursor_token(m->cursor);
+    soma_cursor_close(m->cursor);
+    EXPECT_EQ(m->kind->walk(m->map, &m->cursor), SOMA_OK);
+    EXPECT_EQ(soma_cursor_seek(m->cursor, token), SOMA_OK);
+    EXPECT_EQ(soma_cursor_token(m->cursor), token);
+}
+
+static void walk_some(struct model *m)
+{
+    bool anew = false;
+    if (!m->cursor)
+        walk_begin(m);
+    else if ((anew = rng_below(&m->rng, 4) == 0 && !tokens_repeat(m)))
+        walk_anew(m);
+    for (uint64_t n = rng_below(&m->rng, 200); n > 0; n--) {
+        uint64_t key = 0;
+        uint64_t value = 0;
+        const enum soma_status status = m->kind->next(m->cursor, &key, &value);
+        if (status == SOMA_END) {
+            walk_end(m);
+            return;
+        }
+        EXPECT_EQ(status, SOMA_OK);
+        struct key *given = &m->keys[index_of(m, key)];
+        EXPECT(!given->given);
+        EXPECT(!anew || given->there);
+        given->given = true;
+    }
+}
+
+/* ---- A pass while nothing changes ---- */
+
+/* Goes on to the end, and at the first entry after each `pause` entries back to its token. */
+static void pass(struct model *m, soma_cursor *cursor, uint64_t pause, bool *seen, uint64_t *count)
+{
+    uint64_t key = 0;
+    uint64_t value = 0;
+    for (uint64_t n = 1; m->kind->next(cursor, &key, &value) == SOMA_OK; n++) {
+        const size_t i = index_of(m, key);
+        EXPECT(m->keys[i].there && m->keys[i].value == value);
+        EXPECT(!seen[i] || tokens_repeat(m));
+        *count += !seen[i];
+        seen[i] = true;
+        if (pause && n % pause == 0 && !tokens_repeat(m)) {
+            const uint64_t token = soma_cursor_token(cursor);
+            for (uint64_t further = rng_below(&m->rng, 200); further > 0; further--)
+                EXPECT(m->kind->next(cursor, &key, &value) >= 0);
+            EXPECT_EQ(soma_cursor_seek(cursor, token), SOMA_OK);
+        }
+    }
+    EXPECT_EQ(m->kind->next(cursor, &key, &value), SOMA_END);
+}
+
+static void whole_pass(struct model *m)
+{
+    bool *seen = need(m->size, sizeof *seen);
+    uint64_t count = 0;
+    const uint32_t parts = (uint32_t)rng_below(&m->rng, 9);
+    soma_cursor *cursor = NULL;
+    EXPECT_EQ(m->kind->walk(m->map, &cursor), SOMA_OK);
+    for (uint32_t part = 0; part < parts; part++) {
+        EXPECT_EQ(soma_cursor_part(cursor, part, parts), SOMA_OK);
+        pass(m, cursor, 0, seen, &count);
+    }
+    if (parts == 0)
+        pass(m, cursor, rng_below(&m->rng, 300), seen, &count);
+    EXPECT_EQ(count, m->count);
+    soma_cursor_close(cursor);
+    free(seen);
+    verified(m->size);
+}
+
+/* ---- Runs ---- */
+
+static void play(struct model *m)
+{
+    const double end = now_seconds() + test_seconds();
+    do {
+        for (size_t step = rng_below(&m->rng, 200); step > 0; step--) {
+            for (uint64_t n = rng_below(&m->rng, m->size); n > 0; n--)
+                change(m);
+            walk_some(m);
+        }
+        upheaval(m);
+        whole_pass(m);
+    } while (now_seconds() < end && failures() == 0);
+}
+
+static void run(const void *arg)
+{
+    const struct setup *setup = arg;
+    const struct kind_options options = {.reserve = 0};
+    struct model m = {.kind = &kinds[setup->kind], .spread = setup->spread, .rng = rng_new(setup->size)};
+    m.size = setup->size;
+    m.keys = need(m.size, sizeof *m.keys);
+    m.map = kind_open(m.kind, &options);
+    if (setup->spread == SIXTEEN || setup->spread == ONE)
+        soma__map_hash_mask(m.map, setup->spread == ONE ? 0 : UINT64_C(15) << 60);
+    play(&m);
+    soma_cursor_close(m.cursor);
+    m.kind->close(m.map);
+    EXPECT(m.walks > 0);
+    free(m.keys);
+    EXPECT(!leaks_found());
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {
+        {"u64-few", run, &(const struct setup){0, 6, GOOD}},
+        {"u64-some", run, &(const struct setup){0, 500, GOOD}},
+        {"u64-many", run, &(const struct setup){0, 20000, GOOD}},
+        {"u64-lowest", run, &(const struct setup){0, 300, LOWEST}},
+        {"u64-highest", run, &(const struct setup){0, 300, HIGHEST}},
+        {"map-few", run, &(const struct setup){1, 6, GOOD}},
+        {"map-some", run, &(const struct setup){1, 500, GOOD}},
+        {"map-many", run, &(const struct setup){1, 20000, GOOD}},
+        {"map-sixteen", run, &(const struct setup){1, 400, SIXTEEN}},
+        {"map-one", run, &(const struct setup){1, 150, ONE}},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: ISC */
+/* scan.c - scans over lists in states that last for a few instructions, and scans that stand on something while it is
+ * taken away under them. */
+#include <soma/soma.h>
+
+#include "dir/dir.h"
+#include "map/map_internal.h"
+#include "map/scan.h"
+#include "map/word.h"
+#include "support.h"
+
+#define KEYS 8
+
+/* Keys with the hashes 0 to KEYS - 1, which share a bucket, and one at the end. */
+static soma_u64 *words(void)
+{
+    soma_u64 *map = NULL;
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    for (uint64_t hash = 0; hash < KEYS; hash++)
+        EXPECT_EQ(soma_u64_put(map, soma__mix_inverse(soma__u64_mix(map), hash), hash, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_put(map, soma__mix_inverse(soma__u64_mix(map), UINT64_MAX), KEYS, NULL), SOMA_INSERTED);
+    return map;
+}
+
+static void put(soma_u64 *map, uint64_t hash, uint64_t value)
+{
+    EXPECT(soma_u64_put(map, soma__mix_inverse(soma__u64_mix(map), hash), value, NULL) >= 0);
+}
+
+static void remove_hash(soma_u64 *map, uint64_t hash)
+{
+    EXPECT_EQ(soma_u64_remove(map, soma__mix_inverse(soma__u64_mix(map), hash), NULL), SOMA_REMOVED);
+}
+
+/* The entry of a hash. Inside a section. */
+static struct soma__node *node_of(struct core *core, struct soma__reader *self, uint64_t hash)
+{
+    const unsigned cell_log2 = core->dir.shape.cell_log2;
+    struct soma__place place = {.prev = soma__dir_bucket(&core->dir, cell_log2, self, hash)};
+    EXPECT_EQ(soma__dir_walk(&core->dir, cell_log2, self, hash, NULL, soma__before_hash, &place), SOMA_OK);
+    struct soma__node *node = soma__edge_node(place.word);
+    EXPECT_EQ(soma__hash_read(node), hash);
+    return node;
+}
+
+/* Freezes the entry of a hash, as a removal that stops in the middle. */
+static void freeze_only(soma_u64 *map, uint64_t hash)
+{
+    const struct soma__section section = soma__section_enter();
+    struct soma__node *node = node_of(&map->core, section.self, hash);
+    uint64_t edge = soma__edge_read(&node->edge);
+    EXPECT(soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN));
+    soma__section_exit(section);
+}
+
+/* Replaces the entry of a hash `times` over, as moves that stop in the middle: all stay linked. */
+static void replace_only(soma_u64 *map, uint64_t hash, uint64_t value, int times)
+{
+    struct core *core = &map->core;
+    const struct soma__section section = soma__section_enter();
+    struct soma__node *node = node_of(core, section.self, hash);
+    for (; times > 0; times--) {
+        uint64_t edge = soma__edge_read(&node->edge);
+        struct soma__node *copy = soma__word_new(&core->dir, hash);
+        soma__word_fill(&core->dir, copy, value, soma__edge_onward(edge));
+        EXPECT(soma__edge_swap(&node->edge, &edge, soma__edge_to_node(copy) | EDGE_FROZEN | EDGE_REPLACED));
+        node = copy;
+    }
+    soma__section_exit(section);
+}
+
+/* ---- Scans, a step at a time ---- */
+
+struct steps {
+    soma_u64 *map;
+    struct soma__scan scan;
+    struct soma__section section;
+};
+
+static struct steps begin(soma_u64 *map)
+{
+    struct steps steps = {.map = map, .section = soma__section_enter()};
+    soma__scan_init(&steps.scan, 0, UINT64_MAX);
+    soma__scan_enter(&map->core, KIND_WORDS, &steps.scan);
+    return steps;
+}
+
+/* The next entry must be of this hash. */
+static void step(struct steps *steps, uint64_t hash, uint64_t value)
+{
+    if (EXPECT(soma__scan_next(&steps->map->core, KIND_WORDS, &steps->scan, SOMA__NOW) != NULL)) {
+        EXPECT_EQ(steps->scan.hash, hash);
+        EXPECT_EQ(steps->scan.word, value);
+        soma__scan_pass(&steps->scan, (struct soma_bytes){.data = NULL});
+        verified(1);
+    }
+}
+
+/* The rest must be these hashes, each its own value, and the end. */
+static void finish(struct steps *steps, uint64_t first, uint64_t last)
+{
+    for (uint64_t hash = first; hash <= last; hash++)
+        step(steps, hash, hash);
+    step(steps, UINT64_MAX, KEYS);
+    EXPECT(soma__scan_next(&steps->map->core, KIND_WORDS, &steps->scan, SOMA__NOW) == NULL);
+    EXPECT(steps->scan.ended);
+    soma__section_exit(steps->section);
+    soma_u64_free(steps->map);
+}
+
+/* ---- States ---- */
+
+/* Deleted and still linked, at the beginning, in the middle and behind one another. */
+static void frozen(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    for (uint64_t i = KEYS; i > 0; i--) { /* from behind: the walk to one takes out those before it */
+        if (i - 1 != 2 && i - 1 < 5)
+            freeze_only(map, i - 1);
+    }
+    struct steps steps = begin(map);
+    step(&steps, 2, 2);
+    finish(&steps, 5, KEYS - 1);
+}
+
+/* Replaced, once or over and over, and all still linked; the last of them is not settled if it is at home. */
+static void replaced(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    replace_only(map, 7, 77, 3);
+    replace_only(map, 4, 44, 1);
+    replace_only(map, 0, 100, 2);
+    struct steps steps = begin(map);
+    step(&steps, 0, 100);
+    for (uint64_t hash = 1; hash < 4; hash++)
+        step(&steps, hash, hash);
+    step(&steps, 4, 44);
+    step(&steps, 5, 5);
+    step(&steps, 6, 6);
+    step(&steps, 7, 77);
+    finish(&steps, 1, 0);
+}
+
+/* Replaced, and the replacement deleted. */
+static void replaced_and_frozen(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    replace_only(map, 4, 44, 1);
+    const struct soma__section section = soma__section_enter();
+    uint64_t edge = soma__dir_start(&map->core.dir, WORD_CELL_LOG2, 0);
+    while (soma__hash_read(soma__edge_node(edge)) < 4)
+        edge = soma__edge_read(&soma__edge_node(edge)->edge);
+    edge = soma__edge_read(&soma__edge_node(edge)->edge);
+    struct atom *copy = &soma__edge_node(edge)->edge;
+    edge = soma__edge_read(copy);
+    EXPECT(soma__edge_swap(copy, &edge, soma__edge_onward(edge) | EDGE_FROZEN));
+    soma__section_exit(section);
+    struct steps steps = begin(map);
+    for (uint64_t hash = 0; hash < 4; hash++)
+        step(&steps, hash, hash);
+    finish(&steps, 5, KEYS - 1);
+}
+
+/* Sentinels that are not settled, or on their way out, and still linked. */
+static void sentinels(const void *flags)
+{
+    soma_u64 *map = words();
+    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
+    put(map, UINT64_MAX, KEYS); /* sets buckets up */
+    for (uint64_t hash = UINT64_MAX; hash != 0; hash <<= 1) {
+        struct atom *bucket = (struct atom *)(uintptr_t)soma__dir_bucket_hint(&map->core.dir, WORD_CELL_LOG2, hash);
+        uint64_t word = soma__edge_read(bucket);
+        if (soma__edge_starts(word) && soma__dir_bucket_index(&map->core.dir, bucket) != 0)
+            EXPECT(soma__edge_swap(bucket, &word, word | *(const uint64_t *)flags));
+    }
+    struct steps steps = begin(map);
+    finish(&steps, 0, KEYS - 1);
+}
+
+/* ---- Under a scan ---- */
+
+/* What it stands in front of is removed, and one of them comes back: the rest is there, and nothing twice. */
+static void removed_ahead(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    struct steps steps = begin(map);
+    step(&steps, 0, 0);
+    remove_hash(map, 1);
+    remove_hash(map, 2);
+    remove_hash(map, 3);
+    put(map, 1, 1); /* before the place where the scan left the list */
+    finish(&steps, 4, KEYS - 1);
+}
+
+/* What was given is replaced or removed behind it and put again. */
+static void changed_behind(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    struct steps steps = begin(map);
+    step(&steps, 0, 0);
+    step(&steps, 1, 1);
+    step(&steps, 2, 2);
+    replace_only(map, 2, 22, 2);
+    remove_hash(map, 1);
+    put(map, 1, 11);
+    finish(&steps, 3, KEYS - 1);
+}
+
+/* What comes next is replaced, and its replacement too, and all are taken out. */
+static void replaced_ahead(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    struct steps steps = begin(map);
+    step(&steps, 0, 0);
+    replace_only(map, 1, 10, 1);
+    replace_only(map, 1, 11, 2);
+    put(map, 3, 3);
+    step(&steps, 1, 11);
+    finish(&steps, 2, KEYS - 1);
+}
+
+/* Growth and shrinking between two sections. */
+static void table_changes(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    struct steps steps = begin(map);
+    for (uint64_t hash = 0; hash < 3; hash++)
+        step(&steps, hash, hash);
+    soma__section_exit(steps.section);
+    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
+    put(map, 3, 3);
+    steps.section = soma__section_enter();
+    soma__scan_enter(&map->core, KIND_WORDS, &steps.scan);
+    step(&steps, 3, 3);
+    soma__section_exit(steps.section);
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    steps.section = soma__section_enter();
+    soma__scan_enter(&map->core, KIND_WORDS, &steps.scan);
+    finish(&steps, 4, KEYS - 1);
+}
+
+/* ---- Sections that are long enough ---- */
+
+/* A table without entries is gone through in stretches, and the position moves on. */
+static void stretches(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = NULL;
+    EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.reserve = 100000}, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 50000; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
+    struct soma__scan scan;
+    uint64_t before = 0;
+    unsigned sections = 0;
+    for (soma__scan_init(&scan, 0, UINT64_MAX); !scan.ended; sections++) {
+        const struct soma__section section = soma__section_enter();
+        soma__scan_enter(&map->core, KIND_WORDS, &scan);
+        EXPECT(soma__scan_next(&map->core, KIND_WORDS, &scan, SOMA__NOW) == NULL);
+        soma__section_exit(section);
+        EXPECT(scan.ended || scan.from > before);
+        before = scan.from;
+    }
+    EXPECT(sections > 10);
+    soma_u64_free(map);
+    verified(sections);
+}
+
+int main(int argc, char **argv)
+{
+    static const uint64_t frozen_flag = EDGE_FROZEN;
+    static const uint64_t tentative_flag = EDGE_TENTATIVE;
+    const struct test_case cases[] = {
+        {"frozen", frozen, NULL},
+        {"replaced", replaced, NULL},
+        {"replaced-and-frozen", replaced_and_frozen, NULL},
+        {"frozen-sentinels", sentinels, &frozen_flag},
+        {"tentative-sentinels", sentinels, &tentative_flag},
+        {"removed-ahead", removed_ahead, NULL},
+        {"changed-behind", changed_behind, NULL},
+        {"replaced-ahead", replaced_ahead, NULL},
+        {"table-changes", table_changes, NULL},
+        {"stretches", stretches, NULL},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
