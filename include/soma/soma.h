@@ -6,6 +6,7 @@
 #include <soma/status.h>
 #include <soma/options.h>
 #include <soma/rcu.h>
+#include <soma/publish.h>
 #include <soma/u64.h>
 #include <soma/map.h>
 #include <soma/view.h>

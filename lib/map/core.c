@@ -84,6 +84,20 @@ uint64_t core_count(const struct core *core)
     return (int64_t)count > 0 ? count : 0;
 }
 
+#define TICKETS SIZED(1 << 16, 2)
+
+/* order CORE-4 relaxed | value only, no data behind it | pairs: CORE-4 */
+uint64_t core_ticket_slow(struct soma__reader *self)
+{
+    static struct atom given;
+    if (self == &soma__reader_spare)
+        return atom_add_rlx(&given, 1) + 1;
+    const uint64_t first = atom_add_rlx(&given, TICKETS) + 1;
+    self->tickets[0] = first + 1;
+    self->tickets[1] = first + TICKETS;
+    return first;
+}
+
 /* Homes rest until grace periods pass, but wait in no chunk, whose closing would see to that, and to stalls. */
 static void look_for_grace(struct soma__reader *self)
 {

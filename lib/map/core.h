@@ -145,6 +145,14 @@ ALWAYS_INLINE void core_counted(struct core *core, struct soma__reader *self, ui
         core_tend(core, self, count);
 }
 
+/* A number that nobody else gets, never 0: threads take them from a shared counter by the block. */
+uint64_t core_ticket_slow(struct soma__reader *self);
+
+ALWAYS_INLINE uint64_t core_ticket(struct soma__reader *self)
+{
+    return LIKELY(self->tickets[0] < self->tickets[1]) ? self->tickets[0]++ : core_ticket_slow(self);
+}
+
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);
 

@@ -491,6 +491,48 @@ static void do_retire(uint64_t key)
         atomic_fetch_add(&calls_due, 1);
 }
 
+/* A cell, which holds what was last published in it, whatever is refused. */
+static struct soma_cell cell;
+static char objects[4 * KEYS];
+static char *published;
+static unsigned objects_made;
+
+static void object_gone(void *object)
+{
+    EXPECT(object != soma_cell_read(&cell));
+    count_call(object);
+}
+
+static void published_if(bool done, char *next)
+{
+    EXPECT(soma_cell_read(&cell) == (done ? next : published));
+    if (!done)
+        return;
+    if (published)
+        atomic_fetch_add(&calls_due, 1);
+    published = next;
+}
+
+static void do_publish(uint64_t key)
+{
+    (void)key;
+    char *next = &objects[objects_made++];
+    arm();
+    published_if(done(soma_cell_publish(&cell, next, object_gone), SOMA_OK), next);
+}
+
+static void do_publish_if(uint64_t key)
+{
+    char *next = &objects[objects_made++];
+    arm();
+    if (key % 3 == 0) {
+        (void)done(soma_cell_publish_if(&cell, next, next + 1, object_gone), SOMA_CHANGED);
+        EXPECT(soma_cell_read(&cell) == published);
+    } else {
+        published_if(done(soma_cell_publish_if(&cell, published, next, object_gone), SOMA_OK), next);
+    }
+}
+
 /* ---- Scenarios ---- */
 
 static void on_keys(void (*verb)(uint64_t key), uint64_t from, uint64_t to)
@@ -562,6 +604,7 @@ static void thread_body(unsigned index, void *unused)
 {
     (void)unused;
     do_put(index);
+    do_publish(index);
     do_retire(index);
     do_remove(index);
     on_keys(do_put, 10, 30);
@@ -590,6 +633,8 @@ static void every_verb(void)
     on_keys(do_remove, 0, 550);
     on_keys(do_remove_if, 550, 600);
     on_keys(do_retire, 0, 300);
+    on_keys(do_publish, 0, 600);
+    on_keys(do_publish_if, 0, 600);
     on_keys(do_update, 0, 50);
     do_put_many(20);
     do_put_many(KEYS - 30);

@@ -39,6 +39,9 @@ static const struct {
     [DO_WALK] = {"walk", false},
     [DO_WALK_ANEW] = {"walk_anew", false},
     [DO_WALK_VIEW] = {"walk_view", false},
+    [DO_PUBLISH] = {"publish", false},
+    [DO_PUBLISH_IF] = {"publish_if", false},
+    [DO_BORROW] = {"borrow", false},
 };
 
 const char *verb_name(enum verb verb)

@@ -75,6 +75,7 @@ struct stage {
     uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
     unsigned met;                                    /* threads that have come to a meeting */
     bool viewed;                                     /* there has been a view */
+    struct soma_cell *cell;
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -687,6 +688,43 @@ static void hold(struct stage *stage, unsigned thread, unsigned key)
     actor->held++;
 }
 
+/* ---- The cell ---- */
+
+/* Plainly, so that a reader that does not know of it races. */
+static void object_gone(void *object)
+{
+    machine_write(object, sizeof(uint64_t));
+    machine_free(object);
+}
+
+static void publish(struct stage *stage, unsigned thread)
+{
+    uint64_t *object = object_new(fresh_id(&stage->actors[thread], thread));
+    if (soma_cell_publish(stage->cell, object, object_gone) != SOMA_OK)
+        object_gone(object);
+}
+
+static void publish_if(struct stage *stage, unsigned thread)
+{
+    uint64_t *object = object_new(fresh_id(&stage->actors[thread], thread));
+    soma_read_enter();
+    if (soma_cell_publish_if(stage->cell, soma_cell_read(stage->cell), object, object_gone) != SOMA_OK)
+        object_gone(object);
+    soma_read_exit();
+}
+
+static void borrow(struct stage *stage, unsigned thread)
+{
+    struct actor *actor = &stage->actors[thread];
+    const uint64_t *object = actor->depth > 0 && actor->held < HOLDS ? soma_cell_read(stage->cell) : NULL;
+    if (!object)
+        return;
+    struct hold *hold = &actor->holds[actor->held++];
+    *hold = (struct hold){.data = (const unsigned char *)object, .len = sizeof *object};
+    machine_read(hold->data, hold->len);
+    memcpy(hold->copy, hold->data, hold->len);
+}
+
 static void leave(struct stage *stage, unsigned thread)
 {
     struct actor *actor = &stage->actors[thread];
@@ -843,6 +881,15 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         if (actor->added != 0)
             keyed(stage, thread, DO_SUB, op.key);
         break;
+    case DO_PUBLISH:
+        publish(stage, thread);
+        break;
+    case DO_PUBLISH_IF:
+        publish_if(stage, thread);
+        break;
+    case DO_BORROW:
+        borrow(stage, thread);
+        break;
     default:
         keyed(stage, thread, (enum verb)op.verb, op.key);
     }
@@ -919,6 +966,8 @@ static void stage_set_up(void *arg)
     stage->words = NULL;
     stage->bytes = NULL;
     stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
+    stage->cell = machine_alloc(sizeof *stage->cell, 16);
+    soma_cell_init(stage->cell, NULL);
     if (is_words(stage))
         open_words(stage);
     else
@@ -1059,6 +1108,8 @@ static void stage_check(void *arg)
     for (unsigned k = 0; k < KEYS && (stage->flags & OWN); k++)
         keyed(stage, 0, DO_REMOVE, k);
     machine_free(stage->letters);
+    soma_cell_fini(stage->cell, object_gone);
+    machine_free(stage->cell);
     soma_u64_free(stage->words);
     soma_map_free(stage->bytes);
     soma_barrier_wait();
