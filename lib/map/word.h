@@ -93,6 +93,13 @@ ALWAYS_INLINE bool soma__word_swap(struct soma__node *node, uint64_t edge, uint6
 {
     return atom_cas16_acqrel(&node->edge, edge, old, to_edge, value);
 }
+
+/* order WORD-5 seq_cst | guards: as WORD-1, and what will be linked behind the copy before the time of a view | pairs: ORDER-7, STAMP-2
+ * weaker: a view finds the entry as it was before it moved, and misses what stands behind the copy. */
+ALWAYS_INLINE bool soma__word_move(struct soma__node *node, uint64_t edge, uint64_t value, uint64_t to_edge)
+{
+    return atom_cas16_seq(&node->edge, edge, value, to_edge, value);
+}
 #endif
 
 /* ---- Homes ---- */

@@ -153,7 +153,7 @@ ALWAYS_INLINE bool soma__edge_swap_timed(struct atom *edge, uint64_t *expected, 
     return done;
 }
 
-/* order ORDER-7 seq_cst | guarded by: edge, and all links with stamps from before the view | pairs: ORDER-6, STAMP-4, VERSION-2 */
+/* order ORDER-7 seq_cst | guarded by: edge, and all links with stamps from before the view | pairs: ORDER-6, STAMP-4, VERSION-2, WORD-5 */
 ALWAYS_INLINE uint64_t soma__edge_read_timed(const struct atom *edge)
 {
     return atom_load_seq(edge);
