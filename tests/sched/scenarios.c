@@ -208,6 +208,12 @@ const struct scenario scenarios[] = {
      "grow; put c; put g; remove c; remove g; enter; shrink; exit; step",
      {"step; meet", "shrink; shrink; meet", "get_many; meet"},
      NULL},
+    {"shrink-told",
+     "sentinels taken out by one thread, given back by another that only saw it was done: lookups know it too",
+     WORDS | NO_MEMBARRIER,
+     "grow; remove c; remove g; enter; shrink; exit; step",
+     {"enter; step; meet; meet; exit", "meet; step; step; step; meet; shrink", "meet; meet; get d; get h"},
+     NULL},
 
     /* ---- Homes ---- */
     {"home-again",

@@ -53,6 +53,7 @@ struct actor {
     uint64_t added;      /* by the last addition, if the key was there and it has not been taken back */
     struct hold holds[HOLDS];
     unsigned held;
+    unsigned meetings;
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
 };
 
@@ -73,7 +74,7 @@ struct stage {
     unsigned retires;
     uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
     uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
-    unsigned met;                                    /* threads that have come to a meeting */
+    unsigned met;                                    /* comings of threads to meetings */
     bool viewed;                                     /* there has been a view */
     struct soma_cell *cell;
     struct oracle *oracle;
@@ -809,11 +810,12 @@ static void other_map(void)
     soma_u64_free(map);
 }
 
-/* Until all threads have come here: until then none of them ends. */
-static void meet(struct stage *stage)
+/* Until all threads have come here, as often as this one: until then none of them ends. They learn nothing from it. */
+static void meet(struct stage *stage, unsigned thread)
 {
+    const unsigned meetings = ++stage->actors[thread].meetings;
     stage->met++;
-    while (stage->met < stage->threads)
+    while (stage->met < meetings * stage->threads)
         run_yield();
 }
 
@@ -875,7 +877,7 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
             soma_synchronize_wait();
         break;
     case DO_MEET:
-        meet(stage);
+        meet(stage, thread);
         break;
     case DO_SUB:
         if (actor->added != 0)
