@@ -150,6 +150,8 @@ static void sweep_some(struct core *core, struct soma__reader *self)
     const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
     uint64_t at = atom_load_rlx(&core->sweep.at);               /* CORE-3 */
     const bool first = at == 0;
+    if (first)
+        atom_store_rlx(&core->sweep.kept, 0); /* CORE-5 */
     const uint64_t next = sweep_from(core, self, at);
     if (!atom_cas_rlx(&core->sweep.at, &at, next)) /* CORE-3 */
         return;
@@ -161,6 +163,8 @@ static void sweep_some(struct core *core, struct soma__reader *self)
 
 void core_view_closed(struct core *core)
 {
+    if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
+        return;
     atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
     for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++) {
         const struct soma__section section = soma__section_enter();
