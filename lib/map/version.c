@@ -91,8 +91,8 @@ static void take_out(struct core *core, struct soma__reader *self, struct soma__
     }
     uint64_t edge = soma__edge_read(&dead->edge);
     let_go(list, self, dead, &edge);
-    if (edge & EDGE_FROZEN)
-        soma__order_unlink(list, self, place->prev, &place->word, edge);
+    if ((edge & EDGE_FROZEN) && soma__order_unlink(list, self, place->prev, &place->word, edge) != SOMA_OK)
+        core->kind->walk_past(core, self, dead);
 }
 
 /* A dead copy of an entry, with its birth. NULL: no memory. */
