@@ -208,12 +208,12 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
 enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value)
 {
     const uint64_t hash = soma__mix_hash(&core->hash.mix, key);
-    uint64_t edge = soma__start_timed(&core->dir, WORD_CELL_LOG2, hash);
+    uint64_t edge = soma__dir_start(&core->dir, WORD_CELL_LOG2, hash);
     for (;;) {
         if (edge & EDGE_BUCKET) {
             if (soma__dir_edge_ends(&core->dir, WORD_CELL_LOG2, edge, hash))
                 return SOMA_ABSENT;
-            edge = soma__edge_read_timed(soma__edge_bucket(edge));
+            edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
@@ -221,7 +221,7 @@ enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_
         if (node_hash > hash)
             return SOMA_ABSENT;
         const uint64_t found = soma__value_read(node);
-        edge = soma__edge_read_timed(&node->edge);
+        edge = soma__edge_read(&node->edge);
         if (node_hash == hash && (edge & EDGE_FROZEN) == 0 && soma__visible(core, node, edge, at)) {
             if (value)
                 *value = found;
