@@ -57,6 +57,15 @@ struct actor {
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
 };
 
+/* A view that is open, and what it was seen to hold. */
+struct viewed {
+    soma_view *view;
+    struct capture *capture;
+    unsigned users;   /* who look at it */
+    bool claimed;     /* it is being opened or closed */
+    uint64_t *handed; /* who opens it hands it to who looks at it, and they to who closes it */
+};
+
 struct stage {
     struct program program;
     unsigned flags;
@@ -76,6 +85,7 @@ struct stage {
     uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
     unsigned met;                                    /* comings of threads to meetings */
     struct soma_cell *cell;
+    struct viewed views[VIEWS];
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -537,6 +547,168 @@ static void walk(struct stage *stage, unsigned thread, bool anew)
     stage->calls += KEYS;
 }
 
+/* ---- Views ---- */
+
+/* So does a program that gives a view to another thread. */
+static void hand_over(struct viewed *viewed)
+{
+    machine_rmw_end(viewed->handed, machine_rmw_begin(viewed->handed, __ATOMIC_RELEASE) + 1, __ATOMIC_RELEASE);
+}
+
+static void take_over(const struct viewed *viewed)
+{
+    machine_rmw_begin(viewed->handed, __ATOMIC_ACQUIRE);
+}
+
+static void view_open(struct stage *stage, unsigned thread, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    soma_view *view = NULL;
+    if (viewed->view || viewed->claimed)
+        return;
+    viewed->claimed = true;
+    run_call_entered();
+    struct call *call = oracle_view(stage->oracle, thread, &viewed->capture);
+    const enum soma_status status =
+        is_words(stage) ? soma_u64_view_open(stage->words, &view) : soma_map_view_open(stage->bytes, &view);
+    run_call_left();
+    oracle_return(stage->oracle, call);
+    trace_note("view %u opens: %s", slot + 1, soma_status_text(status));
+    const bool refused = (status == SOMA_E_NOMEM && (stage->flags & FAULTS) != 0) ||
+                         (status == SOMA_E_INVALID && stage->actors[thread].depth > 0);
+    if (status != SOMA_OK && !refused)
+        run_failed("opening a view answers %s", soma_status_text(status));
+    if (status == SOMA_OK) {
+        hand_over(viewed);
+        viewed->view = view;
+    }
+    viewed->claimed = false;
+    stage->calls++;
+}
+
+/* NULL: there is none. */
+static struct viewed *view_use(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    if (!viewed->view || viewed->claimed)
+        return NULL;
+    viewed->users++;
+    take_over(viewed);
+    return viewed;
+}
+
+static void view_used(struct viewed *viewed)
+{
+    hand_over(viewed);
+    viewed->users--;
+}
+
+/* A view answers the same again and again. */
+static void capture(struct viewed *viewed, unsigned key, uint64_t value)
+{
+    struct capture *capture = viewed->capture;
+    if (capture->known[key] && capture->value[key] != value)
+        run_failed("a view answers %" PRIx64 " for key %c, and %" PRIx64 " before", value, 'a' + (int)key,
+                   capture->value[key]);
+    capture->count += !capture->known[key];
+    capture->known[key] = true;
+    capture->value[key] = value;
+}
+
+/* While it is open its values are alive, outside sections, too. */
+static void view_see(struct stage *stage, unsigned slot, unsigned key)
+{
+    struct viewed *viewed = view_use(stage, slot);
+    uint64_t value = 0;
+    unsigned char bytes[VALUE_LONG];
+    size_t len = 0;
+    if (!viewed)
+        return;
+    run_call_entered();
+    const enum soma_status status =
+        is_words(stage)
+            ? soma_view_get_u64(viewed->view, stage->keys[key], &value)
+            : soma_view_get_copy(viewed->view, &stage->keys[key], sizeof stage->keys[key], bytes, sizeof bytes, &len);
+    run_call_left();
+    if (status != SOMA_OK && status != SOMA_ABSENT)
+        run_failed("a view answers %s", soma_status_text(status));
+    if (status == SOMA_OK)
+        value = is_words(stage) ? from_word(stage, value) : from_bytes(stage, bytes, len);
+    trace_note("view %u has %" PRIx64 " for %c", slot + 1, value, 'a' + (int)key);
+    if ((stage->flags & OWNED) == 0)
+        letters_read(stage, value);
+    capture(viewed, key, value);
+    view_used(viewed);
+    stage->calls++;
+}
+
+static void view_see_all(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = view_use(stage, slot);
+    uint64_t values[KEYS] = {0};
+    soma_cursor *cursor;
+    unsigned key;
+    uint64_t value;
+    uint64_t present = 0;
+    if (!viewed)
+        return;
+    run_call_entered();
+    if (soma_cursor_open_view(viewed->view, &cursor) == SOMA_OK) {
+        while (walk_next(stage, cursor, &key, &value) == SOMA_OK) {
+            if (values[key] != 0)
+                run_failed("a cursor over a view gave key %c twice", 'a' + (int)key);
+            values[key] = value;
+            present++;
+        }
+        soma_cursor_close(cursor);
+        const uint64_t counted = soma_view_count(viewed->view);
+        if (counted != present)
+            run_failed("a view of %" PRIu64 " entries counts %" PRIu64, present, counted);
+        for (key = 0; key < KEYS; key++) {
+            trace_note("view %u has %" PRIx64 " for %c", slot + 1, values[key], 'a' + (int)key);
+            capture(viewed, key, values[key]);
+        }
+        stage->calls++;
+    }
+    run_call_left();
+    view_used(viewed);
+}
+
+static void view_close(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    if (!viewed->view || viewed->claimed)
+        return;
+    viewed->claimed = true;
+    while (viewed->users > 0)
+        run_yield();
+    take_over(viewed);
+    run_call_entered();
+    soma_view_close(viewed->view);
+    run_call_left();
+    trace_note("view %u is closed", slot + 1);
+    viewed->view = NULL;
+    viewed->claimed = false;
+    stage->calls++;
+}
+
+/* Then what views leave behind may wait for the map's next updates. */
+static bool views_used(const struct stage *stage)
+{
+    return core_of(stage)->clock.now.word != 0;
+}
+
+static void views_end(struct stage *stage)
+{
+    for (unsigned slot = 0; slot < VIEWS; slot++) {
+        view_see_all(stage, slot);
+        for (unsigned key = 0; key < KEYS; key++)
+            view_see(stage, slot, key);
+        view_close(stage, slot);
+        machine_free(stage->views[slot].handed);
+    }
+}
+
 /* put_many does not say what was there; the history takes any answer of a put for it. */
 static void put_many(struct stage *stage, unsigned thread, unsigned first)
 {
@@ -822,6 +994,18 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     case DO_MEET:
         meet(stage, thread);
         break;
+    case DO_OPEN:
+        view_open(stage, thread, op.view);
+        break;
+    case DO_SEE:
+        view_see(stage, op.view, op.key);
+        break;
+    case DO_SEE_ALL:
+        view_see_all(stage, op.view);
+        break;
+    case DO_CLOSE:
+        view_close(stage, op.view);
+        break;
     case DO_SUB:
         if (actor->added != 0)
             keyed(stage, thread, DO_SUB, op.key);
@@ -912,6 +1096,9 @@ static void stage_set_up(void *arg)
     stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
     stage->cell = machine_alloc(sizeof *stage->cell, 16);
     soma_cell_init(stage->cell, NULL);
+    memset(stage->views, 0, sizeof stage->views);
+    for (unsigned slot = 0; slot < VIEWS; slot++)
+        stage->views[slot].handed = object_new(0);
     if (is_words(stage))
         open_words(stage);
     else
@@ -950,26 +1137,29 @@ static void stage_signal(unsigned thread, void *arg)
     trace_note("the handler returns");
 }
 
-/* What must hold of the list when nobody is at it: order, and sentinels in their places (O1, O5). */
-static void check_list(const struct stage *stage)
+/* What must hold of the list when nobody is at it: order, and sentinels in their places (O1, O5). `tended`: no view is open,
+ * and what was let go has been taken out. */
+static void check_list(const struct stage *stage, bool tended)
 {
     const struct soma__dir *dir = &core_of(stage)->dir;
+    const bool room = (stage->flags & (FAULTS | SMALL_CAP)) == 0;
     uint64_t edge = soma__dir_bucket_at(dir, 0)->word;
     uint64_t hash = 0;
     unsigned length = 0;
     while (soma__edge_onward(edge) != EDGE_END) {
         if (++length > 200)
             run_failed("the list does not end");
-        const bool bucket = (edge & EDGE_BUCKET) != 0;
-        const struct atom *next = bucket ? soma__edge_bucket(edge) : &soma__edge_node(edge)->edge;
-        const uint64_t at =
-            bucket ? soma__bucket_position(soma__dir_bucket_index(dir, next)) : soma__edge_node(edge)->hash.word;
+        const struct soma__node *node = edge & EDGE_BUCKET ? NULL : soma__edge_node(edge);
+        const struct atom *next = node ? &node->edge : soma__edge_bucket(edge);
+        const uint64_t at = node ? node->hash.word : soma__bucket_position(soma__dir_bucket_index(dir, next));
         if (at < hash)
             run_failed("O1: the list is out of order");
         hash = at;
         edge = next->word;
-        if ((edge & EDGE_FROZEN) && (stage->flags & (FAULTS | SMALL_CAP)) == 0)
+        if ((edge & EDGE_FROZEN) && room && tended)
             run_failed("what was removed is still linked");
+        if (node && soma__node_dead(node) && room && tended)
+            run_failed("a dead version is linked, though no view is open");
     }
 }
 
@@ -1033,12 +1223,13 @@ static void check_records(void)
 static void stage_check(void *arg)
 {
     struct stage *stage = arg;
-    char why[300];
+    char why[400];
     check_end(stage);
-    check_list(stage);
+    check_list(stage, !views_used(stage));
+    views_end(stage);
     check_records();
     check_shrinks(stage);
-    check_list(stage);
+    check_list(stage, true);
     unsigned retires;
     do { /* what a retired call retires is no part of the barrier that runs it */
         retires = stage->retires;
