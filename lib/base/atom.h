@@ -122,12 +122,6 @@ ALWAYS_INLINE bool atom_cas_seq(struct atom *a, uint64_t *expected, uint64_t des
 bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
                            uint64_t desired1, int order);
 
-ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                                     uint64_t desired1)
-{
-    return soma__scheduler_cas16(pair, expected0, expected1, desired0, desired1, __ATOMIC_ACQ_REL);
-}
-
 ALWAYS_INLINE bool atom_cas16_seq(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
                                   uint64_t desired1)
 {
@@ -143,8 +137,8 @@ void __tsan_release(void *);
 
 /* The instruction is written out because compilers turn the builtin into a library call that may take a lock. The
  * sanitizer does not see the instruction, so it is told of the ordering on both words. */
-ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                                     uint64_t desired1)
+ALWAYS_INLINE bool atom_cas16_seq(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
+                                  uint64_t desired1)
 {
     bool done;
 #if UNDER_TSAN
@@ -160,13 +154,6 @@ ALWAYS_INLINE bool atom_cas16_acqrel(struct atom *pair, uint64_t expected0, uint
     __tsan_acquire(&pair[1]);
 #endif
     return done;
-}
-
-/* The instruction is no less. */
-ALWAYS_INLINE bool atom_cas16_seq(struct atom *pair, uint64_t expected0, uint64_t expected1, uint64_t desired0,
-                                  uint64_t desired1)
-{
-    return atom_cas16_acqrel(pair, expected0, expected1, desired0, desired1);
 }
 
 #endif

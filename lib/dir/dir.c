@@ -109,8 +109,7 @@ static bool set_up(struct soma__dir *dir, struct soma__reader *self, struct atom
         if (!soma__edge_swap(bucket, &mine, claim))
             return soma__edge_starts(mine);
         mine = claim;
-        /* Timed, since a view must not miss what is linked behind the sentinel before its time. */
-        if (soma__edge_swap_timed(place.prev, &place.word, soma__place_to(&place, soma__edge_to_bucket(bucket)))) {
+        if (soma__edge_swap(place.prev, &place.word, soma__place_to(&place, soma__edge_to_bucket(bucket)))) {
             soma__edge_swap(bucket, &mine, soma__edge_onward(mine));
             return true;
         }

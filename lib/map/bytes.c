@@ -384,12 +384,12 @@ enum soma_status soma__map_get_at(const struct core *core, const void *key, size
                                   size_t cap, size_t *len, uint64_t *version)
 {
     const struct key wanted = hashed(core, key, key_len);
-    uint64_t edge = soma__start_timed(&core->dir, CELL_LOG2, wanted.hash);
+    uint64_t edge = soma__dir_start(&core->dir, CELL_LOG2, wanted.hash);
     for (;;) {
         if (edge & EDGE_BUCKET) {
             if (soma__dir_edge_ends(&core->dir, CELL_LOG2, edge, wanted.hash))
                 return SOMA_ABSENT;
-            edge = soma__edge_read_timed(soma__edge_bucket(edge));
+            edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
@@ -397,7 +397,7 @@ enum soma_status soma__map_get_at(const struct core *core, const void *key, size
         if (hash > wanted.hash)
             return SOMA_ABSENT;
         const uint64_t word = word_read(node);
-        edge = soma__edge_read_timed(&node->edge);
+        edge = soma__edge_read(&node->edge);
         if (hash == wanted.hash && (edge & EDGE_FROZEN) == 0 && compare_key(node, &wanted) == 0 &&
             soma__visible(core, node, edge, at)) {
             copy_out(node, word, buf, cap, len);
@@ -558,13 +558,13 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
     return true;
 }
 
-/* order BYTES-1 acqrel | guards: as ORDER-3 | pairs: BYTES-2
+/* order BYTES-1 seq_cst | guards: as ORDER-3 | pairs: BYTES-2
  * weaker: as ORDER-1. Changes link and word of the entry that is there, if both are still what the update has seen.
  * Without a 16-byte swap words never change, and the link alone will do. */
 static bool swap_entry(const struct update *update, struct soma__node *node, uint64_t edge, uint64_t to, uint64_t word)
 {
 #if HAVE_CAS16
-    return atom_cas16_acqrel(&node->edge, edge, update->word, to, word); /* BYTES-1 */
+    return atom_cas16_seq(&node->edge, edge, update->word, to, word); /* BYTES-1 */
 #else
     (void)update, (void)word;
     return soma__edge_swap(&node->edge, &edge, to);

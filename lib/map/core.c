@@ -150,6 +150,8 @@ static void sweep_some(struct core *core, struct soma__reader *self)
     const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
     uint64_t at = atom_load_rlx(&core->sweep.at);               /* CORE-3 */
     const bool first = at == 0;
+    if (first)
+        atom_store_rlx(&core->sweep.kept, 0); /* CORE-5 */
     const uint64_t next = sweep_from(core, self, at);
     if (!atom_cas_rlx(&core->sweep.at, &at, next)) /* CORE-3 */
         return;
@@ -161,6 +163,8 @@ static void sweep_some(struct core *core, struct soma__reader *self)
 
 void core_view_closed(struct core *core)
 {
+    if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
+        return;
     atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
     for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++) {
         const struct soma__section section = soma__section_enter();
@@ -242,9 +246,9 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 
 /* Entries removed, and sentinels passed, in one section. */
 #define CLEAR_ENTRIES SIZED(64, 2)
-#define CLEAR_HOPS 1024
+#define CLEAR_HOPS SIZED(1024, 2)
 
-/* While views are open: removes a live entry, and steps over a dead version that is needed. */
+/* While views are open: removes a live entry. SOMA_EXISTS: it was a dead version that is needed, and the place is behind it. */
 static enum soma_status clear_version(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
     struct soma__node *node = soma__edge_node(place->word);
@@ -256,7 +260,7 @@ static enum soma_status clear_version(struct core *core, struct soma__reader *se
         if (edge & EDGE_TENTATIVE) {
             place->prev = &node->edge;
             place->word = edge;
-            return SOMA_OK;
+            return SOMA_EXISTS;
         }
         const enum soma_status status = soma__version_remove(core, self, place, edge, second);
         if (status == SOMA_OK)
@@ -266,8 +270,8 @@ static enum soma_status clear_version(struct core *core, struct soma__reader *se
     }
 }
 
-/* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_CHANGED: the
- * place's predecessor has changed. */
+/* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_EXISTS: it stays
+ * for a view, the place is behind it. SOMA_CHANGED: the place's predecessor has changed. */
 static enum soma_status clear_entry(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
     const struct soma__list *list = &core->dir.shape.list;
@@ -290,29 +294,39 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
     return soma__order_unlink(list, self, place->prev, &place->word, edge);
 }
 
-/* Clears on from the bucket of *position until the section is long enough. SOMA_END: the list is clear. */
+/* Clears on from the hash *position until the section is long enough: some entries are gone, or the position has moved on.
+ * SOMA_END: the list is clear. */
 static enum soma_status clear_some(struct core *core, struct soma__reader *self, uint64_t *position)
 {
-    struct soma__place place;
-    place.prev = soma__dir_bucket(&core->dir, core->dir.shape.cell_log2, self, *position);
-    place.word = soma__edge_read(place.prev);
-    for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && hops < CLEAR_HOPS;) {
+    const struct soma__dir *dir = &core->dir;
+    const unsigned cell_log2 = dir->shape.cell_log2;
+    const uint64_t from = *position;
+    struct soma__place place = {.prev = soma__dir_bucket(&core->dir, cell_log2, self, from)};
+    const enum soma_status walked = soma__dir_walk(dir, cell_log2, self, from, NULL, soma__before_hash, &place);
+    if (walked != SOMA_OK)
+        return walked < 0 ? walked : SOMA_OK;
+    for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && (hops < CLEAR_HOPS || *position == from);) {
         if (place.word & EDGE_FROZEN)
             return SOMA_OK;
         if (soma__edge_onward(place.word) == EDGE_END)
             return SOMA_END;
         if (place.word & EDGE_BUCKET) {
-            const uint64_t index = soma__dir_bucket_index(&core->dir, soma__edge_bucket(place.word));
-            *position = soma__bucket_position(index);
+            *position = soma__bucket_position(soma__dir_bucket_index(dir, soma__edge_bucket(place.word)));
             hops++;
             if (!soma__order_step_bucket(&place))
                 return SOMA_OK;
             continue;
         }
+        const uint64_t hash = soma__hash_read(soma__edge_node(place.word));
         const enum soma_status status = clear_entry(core, self, &place);
         if (status < 0)
             return status;
-        entries++;
+        if (status == SOMA_EXISTS) {
+            *position = hash;
+            hops++;
+        } else {
+            entries++;
+        }
     }
     return SOMA_OK;
 }

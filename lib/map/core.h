@@ -78,6 +78,7 @@ struct core {
         struct atom done;   /* how many of them have had their dead versions let go */
         struct atom goal;   /* what will be done when the present sweep ends */
         struct atom at;     /* it has come to this hash; 0: none is under way */
+        struct atom kept;   /* 1: since the last sweep began, somebody has met a dead version and left it */
     } sweep;
 
     union {
@@ -120,6 +121,14 @@ enum soma_status core_clear(struct core *core);
 uint64_t core_count(const struct core *core);
 enum soma_status core_reserve(struct core *core, uint64_t n);
 enum soma_status core_shrink(struct core *core);
+
+/* Notes that a dead version stays in the list for now.
+ * order CORE-5 relaxed | value only: who closes a view the while may see it too late, and leaves a version to the next | pairs: CORE-5 */
+ALWAYS_INLINE void core_version_kept(struct core *core)
+{
+    if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
+        atom_store_rlx(&core->sweep.kept, 1);  /* CORE-5 */
+}
 
 /* After a view has closed: its dead versions can go. Some go now, others with later updates, or core_shrink(). */
 void core_view_closed(struct core *core);

@@ -121,9 +121,9 @@ ALWAYS_INLINE void scan_fetch_entries(const struct core *core, enum soma__kind k
  * fetches for those behind it. */
 ALWAYS_INLINE void scan_fetch(const struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t hash)
 {
-    const unsigned shift = 64 - scan->m;
-    const uint64_t here = hash >> shift;
-    const uint64_t last = scan->to >> shift;
+    const unsigned shift = 63 - scan->m;
+    const uint64_t here = hash >> 1 >> shift;
+    const uint64_t last = scan->to >> 1 >> shift;
     if (scan->ahead <= here)
         scan->ahead = here + 1;
     for (; scan->ahead <= last && scan->ahead <= here + SCAN_FETCH_CELLS; scan->ahead++) {
@@ -153,7 +153,7 @@ ALWAYS_INLINE void soma__scan_enter(const struct core *core, enum soma__kind kin
     scan->m = m;
     scan->hops = SCAN_HOPS;
     scan_fetch(core, kind, scan, scan->from);
-    scan->edge = soma__start_timed(&core->dir, soma__kind_cell_log2(kind), scan->from);
+    scan->edge = soma__dir_start(&core->dir, soma__kind_cell_log2(kind), scan->from);
 }
 
 /* Whether an entry whose hash is not behind `from` is done with. */
@@ -182,7 +182,7 @@ ALWAYS_INLINE bool scan_bucket_step(const struct core *core, enum soma__kind kin
     if (scan->hops-- == 0)
         return false;
     scan_fetch(core, kind, scan, position);
-    scan->edge = soma__edge_read_timed(bucket);
+    scan->edge = soma__edge_read(bucket);
     return true;
 }
 
@@ -203,7 +203,7 @@ ALWAYS_INLINE const struct soma__node *soma__scan_next(struct core *core, enum s
             return NULL;
         }
         scan->word = kind == KIND_WORDS ? soma__value_read(node) : soma__bytes_word(node);
-        scan->edge = soma__edge_read_timed(&node->edge);
+        scan->edge = soma__edge_read(&node->edge);
         if (UNLIKELY(scan->hash <= scan->from) && scan_passed(kind, scan, node, scan->hash))
             continue;
         if (LIKELY((scan->edge & EDGE_FROZEN) == 0) && soma__visible(core, node, scan->edge, at))

@@ -174,12 +174,12 @@ ALWAYS_INLINE enum found find(const struct soma__dir *dir, uint64_t hash, uint64
 /* The same with all versions' stamps asked, at a number or now. */
 static enum soma_status find_at(const struct core *core, uint64_t hash, uint64_t at, uint64_t *value)
 {
-    uint64_t edge = soma__start_timed(&core->dir, WORD_CELL_LOG2, hash);
+    uint64_t edge = soma__dir_start(&core->dir, WORD_CELL_LOG2, hash);
     for (;;) {
         if (edge & EDGE_BUCKET) {
             if (soma__dir_edge_ends(&core->dir, WORD_CELL_LOG2, edge, hash))
                 return SOMA_ABSENT;
-            edge = soma__edge_read_timed(soma__edge_bucket(edge));
+            edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
@@ -187,7 +187,7 @@ static enum soma_status find_at(const struct core *core, uint64_t hash, uint64_t
         if (node_hash > hash)
             return SOMA_ABSENT;
         const uint64_t found = soma__value_read(node);
-        edge = soma__edge_read_timed(&node->edge);
+        edge = soma__edge_read(&node->edge);
         if (node_hash == hash && (edge & EDGE_FROZEN) == 0 && soma__visible(core, node, edge, at)) {
             if (value)
                 *value = found;

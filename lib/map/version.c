@@ -24,15 +24,16 @@ bool soma__visible(const struct core *core, const struct soma__node *node, uint6
 /* Freezes a dead version that nobody needs. There may be no room to retire it: then it stays for now. */
 static void let_go(const struct soma__list *list, struct soma__reader *self, struct soma__node *dead, uint64_t *edge)
 {
-    const struct soma__clock *clock = &core_of_list(list)->clock;
+    struct core *core = core_of_list(list);
     struct soma__stamps *stamps = soma__stamps_at(dead);
-    const uint64_t death = soma__stamp_death(clock, stamps);
-    if (soma__clock_needs(clock, soma__stamp_birth(clock, stamps), death))
-        return;
-    while ((*edge & EDGE_FROZEN) == 0 && soma__order_room(list, self, dead, *edge) == SOMA_OK) {
+    const uint64_t death = soma__stamp_death(&core->clock, stamps);
+    const bool needed = soma__clock_needs(&core->clock, soma__stamp_birth(&core->clock, stamps), death);
+    while (!needed && (*edge & EDGE_FROZEN) == 0 && soma__order_room(list, self, dead, *edge) == SOMA_OK) {
         if (soma__edge_swap(&dead->edge, edge, *edge | EDGE_FROZEN))
             *edge |= EDGE_FROZEN;
     }
+    if ((*edge & EDGE_FROZEN) == 0)
+        core_version_kept(core);
 }
 
 void soma__version_settle(const struct soma__list *list, struct soma__reader *self, struct soma__node *node,
@@ -60,21 +61,21 @@ enum soma_status soma__version_insert(struct core *core, struct soma__reader *se
 {
     const uint64_t successor = soma__edge_onward(place->word);
     soma__edge_init(&fresh->edge, successor | EDGE_TENTATIVE);
-    if (!soma__edge_swap_timed(place->prev, &place->word, soma__place_to(place, soma__edge_to_node(fresh))))
+    if (!soma__edge_swap(place->prev, &place->word, soma__place_to(place, soma__edge_to_node(fresh))))
         return CORE_AGAIN;
     settle_fresh(core, self, fresh, successor);
     return SOMA_OK;
 }
 
-/* order VERSION-2 seq_cst | guards: as ORDER-6 | pairs: ORDER-7, STAMP-2
- * weaker: as ORDER-6. The 16-byte swap is one by nature; without it values do not change, so the link alone will do. */
-static bool swap_timed(struct soma__node *node, uint64_t edge, uint64_t second, uint64_t to)
+/* order VERSION-2 seq_cst | guards: as ORDER-3 | pairs: ORDER-1, STAMP-2
+ * weaker: as ORDER-1. The 16-byte swap is one by nature; without it values do not change, so the link alone will do. */
+static bool swap_entry(struct soma__node *node, uint64_t edge, uint64_t second, uint64_t to)
 {
 #if HAVE_CAS16
     return atom_cas16_seq(&node->edge, edge, second, to, second); /* VERSION-2 */
 #else
     (void)second;
-    return soma__edge_swap_timed(&node->edge, &edge, to);
+    return soma__edge_swap(&node->edge, &edge, to);
 #endif
 }
 
@@ -91,8 +92,8 @@ static void take_out(struct core *core, struct soma__reader *self, struct soma__
     }
     uint64_t edge = soma__edge_read(&dead->edge);
     let_go(list, self, dead, &edge);
-    if (edge & EDGE_FROZEN)
-        soma__order_unlink(list, self, place->prev, &place->word, edge);
+    if ((edge & EDGE_FROZEN) && soma__order_unlink(list, self, place->prev, &place->word, edge) != SOMA_OK)
+        core->kind->walk_past(core, self, dead);
 }
 
 /* A dead copy of an entry, with its birth. NULL: no memory. */
@@ -116,7 +117,7 @@ static enum soma_status replace_by(struct core *core, struct soma__reader *self,
     if (room != SOMA_OK)
         return room;
     const uint64_t frozen = soma__edge_to_node(dead) | EDGE_FROZEN | EDGE_REPLACED;
-    return swap_timed(node, edge, second, frozen) ? SOMA_OK : CORE_AGAIN;
+    return swap_entry(node, edge, second, frozen) ? SOMA_OK : CORE_AGAIN;
 }
 
 enum soma_status soma__version_remove(struct core *core, struct soma__reader *self, struct soma__place *place,

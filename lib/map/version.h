@@ -43,7 +43,7 @@
 /* Bytes of stamps in front of what the map's own kind of entry has. */
 #define VERSION_BYTES sizeof(struct soma__stamps)
 
-/* order VERSION-1 relaxed | not yet shared: ORDER-3 and ORDER-6 publish it; or a word of a cell, without the bit | pairs: VERSION-1 */
+/* order VERSION-1 relaxed | not yet shared: ORDER-3 publishes it; or a word of a cell, without the bit | pairs: VERSION-1 */
 ALWAYS_INLINE bool soma__node_versioned(const struct soma__node *node)
 {
     const struct atom *before = (const struct atom *)((uintptr_t)node - sizeof(struct atom));
@@ -78,16 +78,6 @@ bool soma__visible(const struct core *core, const struct soma__node *node, uint6
 /* For struct soma__list: makes up its mind on a version. */
 void soma__version_settle(const struct soma__list *list, struct soma__reader *self, struct soma__node *node,
                           uint64_t *edge);
-
-/* For lookups at a number: an open view's. The first edge to follow, as soma__dir_start(). */
-ALWAYS_INLINE uint64_t soma__start_timed(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
-{
-    for (;;) {
-        const uint64_t word = soma__edge_read_timed(soma__dir_bucket_near(dir, cell_log2, hash));
-        if (LIKELY(soma__edge_starts(word)))
-            return word;
-    }
-}
 
 /* What a view sees under a key. OK or ABSENT; inside a section. */
 enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value);

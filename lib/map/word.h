@@ -86,19 +86,12 @@ ALWAYS_INLINE void soma__value_init(struct soma__node *node, uint64_t value)
 }
 
 #if HAVE_CAS16
-/* order WORD-1 acqrel | guards: what the value points to, and the replacement that the edge leads to | pairs: WORD-2, ORDER-1
- * weaker: as WORD-2. One swap of link and value; see atom_cas16_acqrel(). Without it, ORDER-3 does all. */
+/* order WORD-1 seq_cst | guards: what the value points to, and the replacement that the edge leads to | pairs: WORD-2, ORDER-1, STAMP-2
+ * weaker: as WORD-2 and ORDER-1. One swap of link and value; see atom_cas16_seq(). Without it, ORDER-3 does all. */
 ALWAYS_INLINE bool soma__word_swap(struct soma__node *node, uint64_t edge, uint64_t old, uint64_t to_edge,
                                    uint64_t value)
 {
-    return atom_cas16_acqrel(&node->edge, edge, old, to_edge, value);
-}
-
-/* order WORD-5 seq_cst | guards: as WORD-1, and what will be linked behind the copy before the time of a view | pairs: ORDER-7, STAMP-2
- * weaker: a view finds the entry as it was before it moved, and misses what stands behind the copy. */
-ALWAYS_INLINE bool soma__word_move(struct soma__node *node, uint64_t edge, uint64_t value, uint64_t to_edge)
-{
-    return atom_cas16_seq(&node->edge, edge, value, to_edge, value);
+    return atom_cas16_seq(&node->edge, edge, old, to_edge, value);
 }
 #endif
 

@@ -118,11 +118,12 @@ ALWAYS_INLINE bool soma__edge_starts(uint64_t word)
     return word != 0 && (word & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0;
 }
 
-/* order ORDER-1 acquire | guarded by: edge | pairs: ORDER-2, ORDER-3, WORD-1
- * weaker: an entry is reached before its hash and value are there to be read. */
+/* order ORDER-1 seq_cst | guarded by: edge, and all links with stamps from before a view that the thread has | pairs: ORDER-2, ORDER-3, STAMP-4, VERSION-2, WORD-1
+ * weaker: an entry is reached before its hash and value are there to be read; or an update that a view has is not found, in
+ * the view or, by who has the view, in the map. */
 ALWAYS_INLINE uint64_t soma__edge_read(const struct atom *edge)
 {
-    return atom_load_acq(edge);
+    return atom_load_seq(edge);
 }
 
 /* order ORDER-2 relaxed | not yet shared: ORDER-3 publishes it | pairs: ORDER-1 */
@@ -131,32 +132,15 @@ ALWAYS_INLINE void soma__edge_init(struct atom *edge, uint64_t word)
     atom_store_rlx(edge, word);
 }
 
-/* order ORDER-3 acqrel | guards: the new successor's content | pairs: ORDER-1
- * weaker: as ORDER-1. The acquire part is for the edge that a failed swap finds. */
+/* order ORDER-3 seq_cst | guards: the new successor's content; the link stands before the stamp that says when | pairs: ORDER-1, STAMP-2
+ * weaker: as ORDER-1: an update gets the time of a view that does not find it. Buckets and entries that have moved, behind
+ * which such an update is found, are links like any other. What a failed swap finds is read as by ORDER-1. */
 ALWAYS_INLINE bool soma__edge_swap(struct atom *edge, uint64_t *expected, uint64_t desired)
-{
-    const bool done = atom_cas_acqrel(edge, expected, desired);
-    if (!done)
-        SOMA_PROBE1(cas_failed, edge);
-    return done;
-}
-
-/* ---- Edges, against the time of views: each swap that decides what a view sees, and each read of a view ---- */
-
-/* order ORDER-6 seq_cst | guards: as ORDER-3; the link stands before the stamp that says when | pairs: ORDER-7, STAMP-2
- * weaker: an update gets the time of a view that does not find it yet, and finds it later. */
-ALWAYS_INLINE bool soma__edge_swap_timed(struct atom *edge, uint64_t *expected, uint64_t desired)
 {
     const bool done = atom_cas_seq(edge, expected, desired);
     if (!done)
         SOMA_PROBE1(cas_failed, edge);
     return done;
-}
-
-/* order ORDER-7 seq_cst | guarded by: edge, and all links with stamps from before the view | pairs: ORDER-6, STAMP-4, VERSION-2, WORD-5 */
-ALWAYS_INLINE uint64_t soma__edge_read_timed(const struct atom *edge)
-{
-    return atom_load_seq(edge);
 }
 
 /* ---- Buckets' numbers ----

@@ -9,7 +9,7 @@
 
 /* ---- Stamps ---- */
 
-/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-6, STAMP-4, VERSION-2, WORD-5
+/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-3, STAMP-4, VERSION-2, WORD-1
  * weaker: the number is read before the link stands, and a view with that number does not find it. */
 static uint64_t number_now(const struct soma__clock *clock)
 {
@@ -77,7 +77,7 @@ static const struct soma__slots *slots_first(const struct soma__clock *clock)
     return (const struct soma__slots *)(uintptr_t)atom_load_seq(&clock->slots); /* STAMP-8 */
 }
 
-/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, ORDER-7
+/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, ORDER-1
  * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
  * stamps from before it. */
 static struct atom *slot_take(struct soma__clock *clock)

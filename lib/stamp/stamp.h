@@ -64,7 +64,7 @@ void soma__clock_leave(struct soma__clock *clock, struct atom *slot);
 /* Whether an open view may see what was born and died at these numbers. */
 bool soma__clock_needs(const struct soma__clock *clock, uint64_t birth, uint64_t death);
 
-/* order STAMP-6 relaxed | not yet shared: ORDER-6 publishes them | pairs: STAMP-3 */
+/* order STAMP-6 relaxed | not yet shared: ORDER-3 publishes them | pairs: STAMP-3 */
 ALWAYS_INLINE void soma__stamps_init(struct soma__stamps *stamps, uint64_t birth, uint64_t death)
 {
     atom_store_rlx(&stamps->birth, birth);

@@ -39,8 +39,6 @@ static bool fits(unsigned flags, enum verb verb)
 {
     if (verb >= DO_PUBLISH || verb == DO_MEET) /* who does not come keeps the others waiting */
         return false;
-    if (verb == DO_WALK_VIEW && (flags & POINTERS) != 0) /* values of a view may have been freed */
-        return false;
     if (verb == DO_SUB) /* of another's word it makes no sense */
         return false;
     if (flags & POINTERS)

@@ -18,13 +18,13 @@
 #define GLANCE 100
 #define GLANCE_GROWTH 10
 
-static const char *const order_names[] = {"relaxed", "acquire", "release", "acq_rel"};
+static const char *const order_names[] = {"relaxed", "acquire", "release", "acq_rel", "seq_cst"};
 static const char *const scheduler_names[] = {"random", "full", "bound"};
 
 /* Seeded bugs. Each must be found. */
 static const struct model_seed canaries[] = {
-    {"canary-publish", "soma__edge_swap", ORDER_ACQREL, ORDER_ACQ, false},        /* ORDER-3 */
-    {"canary-edge-read", "soma__edge_read", ORDER_ACQ, ORDER_RLX, false},         /* ORDER-1 */
+    {"canary-publish", "soma__edge_swap", ORDER_SEQ, ORDER_ACQ, false},           /* ORDER-3 */
+    {"canary-edge-read", "soma__edge_read", ORDER_SEQ, ORDER_RLX, false},         /* ORDER-1 */
     {"canary-section-close", "soma__section_close", ORDER_REL, ORDER_RLX, false}, /* RCU-1 */
     {"canary-section-open", "soma__section_open", ORDER_REL, ORDER_RLX, false},   /* RCU-15 */
     {"canary-release-at-once", "soma__grace_passed", ORDER_ACQ, ORDER_ACQ, true}, /* no grace period */
@@ -196,7 +196,8 @@ static const char help[] =
     "  --first N          number of the first execution (1): the same numbers are the same executions\n"
     "  --scheduler S      random; full: every execution there is; bound: with at most two forced switches of threads.\n"
     "                     The last two stop after N executions as well, and do not care for --first\n"
-    "  --weaken F:A:B     with the accesses of order A in function F made B (relaxed, acquire, release, acq_rel)\n"
+    "  --weaken F:A:B     with the accesses of order A in function F made B (relaxed, acquire, release, acq_rel, "
+    "seq_cst)\n"
     "  --survey           instead: weakens each order of the library's in turn, and tells which scenario finds it, if "
     "any\n"
     "  --no-canaries      scenarios only\n"
@@ -223,7 +224,7 @@ static bool take_weaken(char *text)
     const char *const function = strtok(text, ":");
     const char *const was = strtok(NULL, ":");
     const char *const is = strtok(NULL, ":");
-    if (!function || !was || !is || !find_name(was, order_names, 4, &from) || !find_name(is, order_names, 4, &to))
+    if (!function || !was || !is || !find_name(was, order_names, 5, &from) || !find_name(is, order_names, 5, &to))
         return false;
     options.seed = (struct model_seed){"weaken", function, (enum model_order)from, (enum model_order)to, false};
     options.run.seed = &options.seed;

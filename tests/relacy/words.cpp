@@ -27,7 +27,7 @@ static void (*first_value)(rl::atomic_data *data);
 static void (*end_sequence)(rl::atomic_data *data, unsigned index, bool releases);
 static void (*release_all)(rl::atomic_data *data, unsigned index);
 
-static const char *const order_names[] = {"relaxed", "acquire", "release", "acq_rel"};
+static const char *const order_names[] = {"relaxed", "acquire", "release", "acq_rel", "seq_cst"};
 
 struct atom_event {
     const char *what;

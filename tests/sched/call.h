@@ -26,6 +26,7 @@ enum verb_of_key {
     KEY_UPDATE_LEAVE,  /* that leaves it as it is */
     KEY_PUT_BLIND,     /* a put that does not say what was there: of put_many */
     KEY_CLEAR,         /* removes once or more often, somewhere in its interval */
+    KEY_VIEW,          /* of all keys at once: what a view has captured, whose number is `key` */
     KEY_VERBS
 };
 

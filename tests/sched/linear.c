@@ -47,6 +47,7 @@ const char *verb_of_key_name(enum verb_of_key verb)
         [KEY_UPDATE_LEAVE] = "update (leave)",
         [KEY_PUT_BLIND] = "put_many",
         [KEY_CLEAR] = "clear",
+        [KEY_VIEW] = "view",
     };
     return verb < KEY_VERBS ? names[verb] : "?";
 }
@@ -101,9 +102,7 @@ static struct answer answer_of(uint64_t state, const struct call *call)
     }
 }
 
-/* Whether the call may take effect on this state; *after is the state then. One that failed has changed nothing, and one
- * that has not returned may answer anything. */
-static bool takes_effect(uint64_t state, const struct call *call, uint64_t *after)
+bool linear_takes_effect(uint64_t state, const struct call *call, uint64_t *after)
 {
     const bool failed = call->status == SOMA_E_NOMEM || call->status == SOMA_E_LIMIT;
     *after = state;
@@ -135,7 +134,7 @@ static bool extend_by(struct linear *linear, struct configuration from, unsigned
     const struct call *call = &linear->calls[linear->pending[slot]];
     const uint64_t effected = from.effected | UINT64_C(1) << slot;
     uint64_t after;
-    if (takes_effect(from.state, call, &after) && !add(linear, after, effected))
+    if (linear_takes_effect(from.state, call, &after) && !add(linear, after, effected))
         return false;
     /* A clear that failed has come to this key, or has not. */
     return call->verb != KEY_CLEAR || call->status >= 0 || add(linear, from.state, effected);
@@ -196,7 +195,7 @@ static bool end_alone(struct linear *linear, const struct call *call)
     unsigned kept = 0;
     for (unsigned i = 0; i < linear->count; i++) {
         uint64_t after;
-        if (takes_effect(linear->configurations[i].state, call, &after))
+        if (linear_takes_effect(linear->configurations[i].state, call, &after))
             linear->configurations[kept++] = (struct configuration){after, 0};
     }
     linear->count = kept;

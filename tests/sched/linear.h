@@ -38,4 +38,8 @@ struct event {
 int64_t linear_check(struct linear *linear, const struct call *calls, const struct event *events, size_t count,
                      uint64_t state);
 
+/* Whether a call may take effect on its key in this state; *after is the state then. One that failed has changed nothing,
+ * and one that has not returned may answer anything. */
+bool linear_takes_effect(uint64_t state, const struct call *call, uint64_t *after);
+
 #endif

@@ -11,7 +11,7 @@
 #include "scenarios.h"
 #include "shrink.h"
 
-#define CASES_MAX 200
+#define CASES_MAX 300
 #define PROGRESS_SECONDS 5
 /* How often a load answers an older store: one in so many that may. */
 #define STALE_ONE_IN 3

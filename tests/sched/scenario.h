@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* scenario.h - what races, in a few words: a map, what is done before, and what each thread does.
  *
- * Threads' parts are lists of operations, separated by semicolons: a verb and, for most, a key from a to h. Keys stand
+ * Threads' parts are lists of operations, separated by semicolons: a verb and, for most, a key from a to h; for views a slot
+ * from 1 to 4 (and then, for one verb, a key): "open 1; see 1 b; close 1". Keys stand
  * in the list in the order of their letters (not in colliding scenarios of byte maps, where all hashes are equal):
  *
  *     with 2 buckets    0: a b c d              1: e f g h
@@ -22,6 +23,7 @@
 
 #define OPS_MAX 48
 #define KEYS 8
+#define VIEWS 4
 
 enum verb {
     DO_GET,
@@ -49,20 +51,24 @@ enum verb {
     DO_BARRIER,
     DO_SYNCHRONIZE,
     DO_OTHER_MAP,  /* a map of its own, whose last entries outlive it */
-    DO_WALK_VIEW,  /* a view, and a cursor through all of it: outside sections */
+    DO_MEET,       /* wait until all threads are here */
     DO_SUB,        /* take the last addition back, if it was one to a key that was there */
     DO_WALK,       /* a cursor, through all of the map */
     DO_WALK_ANEW,  /* the same; after each entry it goes to its own token */
     DO_PUBLISH,    /* a new object in a cell that all threads share; the old one is freed after its readers */
     DO_PUBLISH_IF, /* in the place of the object that is read first, in the same section */
     DO_BORROW,     /* what the cell holds, in a section; exit looks at it again */
-    DO_MEET,       /* wait until all threads are here; the last, since the fuzzer has no room for it */
+    DO_OPEN,       /* open a view in a slot, 1 to 4, if there is none */
+    DO_SEE,        /* look a key up in the view of a slot, if there is one */
+    DO_CLOSE,      /* close the view of a slot; what is open at the end is looked at once more, and closed */
+    DO_SEE_ALL,    /* a cursor through a view, and its count */
     VERBS
 };
 
 struct op {
     uint8_t verb;
     uint8_t key;
+    uint8_t view; /* the slot, from 0 on */
 };
 
 struct script {

@@ -8,6 +8,7 @@
 static const struct {
     const char *name;
     bool keyed;
+    bool viewed;
 } verbs[VERBS] = {
     [DO_GET] = {"get", true},
     [DO_PUT] = {"put", true},
@@ -38,10 +39,13 @@ static const struct {
     [DO_SUB] = {"fetch_sub", true},
     [DO_WALK] = {"walk", false},
     [DO_WALK_ANEW] = {"walk_anew", false},
-    [DO_WALK_VIEW] = {"walk_view", false},
-    [DO_PUBLISH] = {"publish", false},
-    [DO_PUBLISH_IF] = {"publish_if", false},
-    [DO_BORROW] = {"borrow", false},
+    [DO_PUBLISH] = {"publish", false, false},
+    [DO_PUBLISH_IF] = {"publish_if", false, false},
+    [DO_BORROW] = {"borrow", false, false},
+    [DO_OPEN] = {"open", false, true},
+    [DO_SEE] = {"see", true, true},
+    [DO_CLOSE] = {"close", false, true},
+    [DO_SEE_ALL] = {"see_all", false, true},
 };
 
 const char *verb_name(enum verb verb)
@@ -61,12 +65,16 @@ static int verb_of(const char *name)
 static bool parse_one(const char *text, struct script *script)
 {
     char name[32];
-    char key = 0;
-    const int n = sscanf(text, " %31[a-z_] %c", name, &key);
+    char about[3] = {0};
+    const int n = sscanf(text, " %31[a-z_] %c %c %c", name, &about[0], &about[1], &about[2]);
     const int verb = n >= 1 ? verb_of(name) : -1;
-    if (verb < 0 || verbs[verb].keyed != (n == 2) || (n == 2 && (key < 'a' || key >= 'a' + KEYS)))
+    if (verb < 0 || n != 1 + verbs[verb].keyed + verbs[verb].viewed)
         return false;
-    script->ops[script->count++] = (struct op){.verb = (uint8_t)verb, .key = (uint8_t)(n == 2 ? key - 'a' : 0)};
+    const int view = verbs[verb].viewed ? about[0] - '1' : 0;
+    const int key = verbs[verb].keyed ? about[verbs[verb].viewed] - 'a' : 0;
+    if (view < 0 || view >= VIEWS || key < 0 || key >= KEYS)
+        return false;
+    script->ops[script->count++] = (struct op){.verb = (uint8_t)verb, .key = (uint8_t)key, .view = (uint8_t)view};
     return true;
 }
 

@@ -57,6 +57,15 @@ struct actor {
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
 };
 
+/* A view that is open, and what it was seen to hold. */
+struct viewed {
+    soma_view *view;
+    struct capture *capture;
+    unsigned users;   /* who look at it */
+    bool claimed;     /* it is being opened or closed */
+    uint64_t *handed; /* who opens it hands it to who looks at it, and they to who closes it */
+};
+
 struct stage {
     struct program program;
     unsigned flags;
@@ -75,8 +84,8 @@ struct stage {
     uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
     uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
     unsigned met;                                    /* comings of threads to meetings */
-    bool viewed;                                     /* there has been a view */
     struct soma_cell *cell;
+    struct viewed views[VIEWS];
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -503,72 +512,14 @@ static bool walks_anew(const struct stage *stage, const soma_cursor *cursor)
     return (stage->flags & COLLIDE) == 0 && soma_cursor_token(cursor) != UINT64_MAX;
 }
 
-/* All entries of a cursor: values[k] is that of key k, or 0. */
-static void walk_all(const struct stage *stage, soma_cursor *cursor, bool anew, uint64_t *values)
-{
-    unsigned key;
-    uint64_t value;
-    while (walk_next(stage, cursor, &key, &value) == SOMA_OK) {
-        if (values[key] != 0)
-            run_failed("a cursor gave key %c twice", 'a' + (int)key);
-        values[key] = value;
-        if (anew && walks_anew(stage, cursor))
-            soma_cursor_seek(cursor, soma_cursor_token(cursor));
-    }
-}
-
-static soma_cursor *cursor_over_view(const soma_view *view)
-{
-    soma_cursor *cursor = NULL;
-    while (soma_cursor_open_view(view, &cursor) != SOMA_OK) { /* without memory, again */
-    }
-    return cursor;
-}
-
-/* All that a view shows was so at one instant of the call that opened it; and a second pass shows the same. */
-static void walk_view(struct stage *stage, unsigned thread)
-{
-    uint64_t values[2][KEYS] = {{0}};
-    struct call *calls[KEYS];
-    soma_view *view;
-    run_call_entered();
-    for (unsigned k = 0; k < KEYS; k++)
-        calls[k] = oracle_call(stage->oracle, thread, KEY_GET, k);
-    const enum soma_status status =
-        is_words(stage) ? soma_u64_view_open(stage->words, &view) : soma_map_view_open(stage->bytes, &view);
-    run_call_left();
-    for (unsigned k = 0; k < KEYS; k++) {
-        calls[k]->status = (int8_t)status;
-        oracle_return(stage->oracle, calls[k]);
-    }
-    if (status != SOMA_OK)
-        return;
-    stage->viewed = true;
-    for (int pass = 0; pass < 2; pass++) {
-        soma_cursor *cursor = cursor_over_view(view);
-        if (stage->flags & POINTERS)
-            soma_read_enter();
-        walk_all(stage, cursor, pass == 1, values[pass]);
-        if (stage->flags & POINTERS)
-            soma_read_exit();
-        soma_cursor_close(cursor);
-    }
-    soma_view_close(view);
-    for (unsigned k = 0; k < KEYS; k++) {
-        calls[k]->status = values[0][k] ? SOMA_OK : SOMA_ABSENT;
-        calls[k]->result = values[0][k];
-        if (values[0][k] != values[1][k])
-            run_failed("a view showed two values under key %c", 'a' + (int)k);
-    }
-    stage->calls += KEYS;
-}
-
 /* A key that is given had this value at some instant. One that is not was absent at some instant. */
 static void walk(struct stage *stage, unsigned thread, bool anew)
 {
     uint64_t values[KEYS] = {0};
     struct call *calls[KEYS];
     soma_cursor *cursor;
+    unsigned key;
+    uint64_t value;
     if ((is_words(stage) ? soma_cursor_open_u64(stage->words, &cursor) : soma_cursor_open_map(stage->bytes, &cursor)) !=
         SOMA_OK)
         return;
@@ -577,7 +528,13 @@ static void walk(struct stage *stage, unsigned thread, bool anew)
         calls[k] = oracle_call(stage->oracle, thread, KEY_GET, k);
     if (stage->flags & POINTERS)
         soma_read_enter();
-    walk_all(stage, cursor, anew, values);
+    while (walk_next(stage, cursor, &key, &value) == SOMA_OK) {
+        if (values[key] != 0)
+            run_failed("a cursor gave key %c twice", 'a' + (int)key);
+        values[key] = value;
+        if (anew && walks_anew(stage, cursor))
+            soma_cursor_seek(cursor, soma_cursor_token(cursor));
+    }
     if (stage->flags & POINTERS)
         soma_read_exit();
     run_call_left();
@@ -588,6 +545,168 @@ static void walk(struct stage *stage, unsigned thread, bool anew)
     }
     soma_cursor_close(cursor);
     stage->calls += KEYS;
+}
+
+/* ---- Views ---- */
+
+/* So does a program that gives a view to another thread. */
+static void hand_over(struct viewed *viewed)
+{
+    machine_rmw_end(viewed->handed, machine_rmw_begin(viewed->handed, __ATOMIC_RELEASE) + 1, __ATOMIC_RELEASE);
+}
+
+static void take_over(const struct viewed *viewed)
+{
+    machine_rmw_begin(viewed->handed, __ATOMIC_ACQUIRE);
+}
+
+static void view_open(struct stage *stage, unsigned thread, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    soma_view *view = NULL;
+    if (viewed->view || viewed->claimed)
+        return;
+    viewed->claimed = true;
+    run_call_entered();
+    struct call *call = oracle_view(stage->oracle, thread, &viewed->capture);
+    const enum soma_status status =
+        is_words(stage) ? soma_u64_view_open(stage->words, &view) : soma_map_view_open(stage->bytes, &view);
+    run_call_left();
+    oracle_return(stage->oracle, call);
+    trace_note("view %u opens: %s", slot + 1, soma_status_text(status));
+    const bool refused = (status == SOMA_E_NOMEM && (stage->flags & FAULTS) != 0) ||
+                         (status == SOMA_E_INVALID && stage->actors[thread].depth > 0);
+    if (status != SOMA_OK && !refused)
+        run_failed("opening a view answers %s", soma_status_text(status));
+    if (status == SOMA_OK) {
+        hand_over(viewed);
+        viewed->view = view;
+    }
+    viewed->claimed = false;
+    stage->calls++;
+}
+
+/* NULL: there is none. */
+static struct viewed *view_use(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    if (!viewed->view || viewed->claimed)
+        return NULL;
+    viewed->users++;
+    take_over(viewed);
+    return viewed;
+}
+
+static void view_used(struct viewed *viewed)
+{
+    hand_over(viewed);
+    viewed->users--;
+}
+
+/* A view answers the same again and again. */
+static void capture(struct viewed *viewed, unsigned key, uint64_t value)
+{
+    struct capture *capture = viewed->capture;
+    if (capture->known[key] && capture->value[key] != value)
+        run_failed("a view answers %" PRIx64 " for key %c, and %" PRIx64 " before", value, 'a' + (int)key,
+                   capture->value[key]);
+    capture->count += !capture->known[key];
+    capture->known[key] = true;
+    capture->value[key] = value;
+}
+
+/* While it is open its values are alive, outside sections, too. */
+static void view_see(struct stage *stage, unsigned slot, unsigned key)
+{
+    struct viewed *viewed = view_use(stage, slot);
+    uint64_t value = 0;
+    unsigned char bytes[VALUE_LONG];
+    size_t len = 0;
+    if (!viewed)
+        return;
+    run_call_entered();
+    const enum soma_status status =
+        is_words(stage)
+            ? soma_view_get_u64(viewed->view, stage->keys[key], &value)
+            : soma_view_get_copy(viewed->view, &stage->keys[key], sizeof stage->keys[key], bytes, sizeof bytes, &len);
+    run_call_left();
+    if (status != SOMA_OK && status != SOMA_ABSENT)
+        run_failed("a view answers %s", soma_status_text(status));
+    if (status == SOMA_OK)
+        value = is_words(stage) ? from_word(stage, value) : from_bytes(stage, bytes, len);
+    trace_note("view %u has %" PRIx64 " for %c", slot + 1, value, 'a' + (int)key);
+    if ((stage->flags & OWNED) == 0)
+        letters_read(stage, value);
+    capture(viewed, key, value);
+    view_used(viewed);
+    stage->calls++;
+}
+
+static void view_see_all(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = view_use(stage, slot);
+    uint64_t values[KEYS] = {0};
+    soma_cursor *cursor;
+    unsigned key;
+    uint64_t value;
+    uint64_t present = 0;
+    if (!viewed)
+        return;
+    run_call_entered();
+    if (soma_cursor_open_view(viewed->view, &cursor) == SOMA_OK) {
+        while (walk_next(stage, cursor, &key, &value) == SOMA_OK) {
+            if (values[key] != 0)
+                run_failed("a cursor over a view gave key %c twice", 'a' + (int)key);
+            values[key] = value;
+            present++;
+        }
+        soma_cursor_close(cursor);
+        const uint64_t counted = soma_view_count(viewed->view);
+        if (counted != present)
+            run_failed("a view of %" PRIu64 " entries counts %" PRIu64, present, counted);
+        for (key = 0; key < KEYS; key++) {
+            trace_note("view %u has %" PRIx64 " for %c", slot + 1, values[key], 'a' + (int)key);
+            capture(viewed, key, values[key]);
+        }
+        stage->calls++;
+    }
+    run_call_left();
+    view_used(viewed);
+}
+
+static void view_close(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = &stage->views[slot];
+    if (!viewed->view || viewed->claimed)
+        return;
+    viewed->claimed = true;
+    while (viewed->users > 0)
+        run_yield();
+    take_over(viewed);
+    run_call_entered();
+    soma_view_close(viewed->view);
+    run_call_left();
+    trace_note("view %u is closed", slot + 1);
+    viewed->view = NULL;
+    viewed->claimed = false;
+    stage->calls++;
+}
+
+/* Then what views leave behind may wait for the map's next updates. */
+static bool views_used(const struct stage *stage)
+{
+    return core_of(stage)->clock.now.word != 0;
+}
+
+static void views_end(struct stage *stage)
+{
+    for (unsigned slot = 0; slot < VIEWS; slot++) {
+        view_see_all(stage, slot);
+        for (unsigned key = 0; key < KEYS; key++)
+            view_see(stage, slot, key);
+        view_close(stage, slot);
+        machine_free(stage->views[slot].handed);
+    }
 }
 
 /* put_many does not say what was there; the history takes any answer of a put for it. */
@@ -830,10 +949,6 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     case DO_WALK_ANEW:
         walk(stage, thread, op.verb == DO_WALK_ANEW);
         break;
-    case DO_WALK_VIEW:
-        if (actor->depth == 0)
-            walk_view(stage, thread);
-        break;
     case DO_PUT_MANY:
         put_many(stage, thread, op.key);
         break;
@@ -878,6 +993,18 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_MEET:
         meet(stage, thread);
+        break;
+    case DO_OPEN:
+        view_open(stage, thread, op.view);
+        break;
+    case DO_SEE:
+        view_see(stage, op.view, op.key);
+        break;
+    case DO_SEE_ALL:
+        view_see_all(stage, op.view);
+        break;
+    case DO_CLOSE:
+        view_close(stage, op.view);
         break;
     case DO_SUB:
         if (actor->added != 0)
@@ -964,12 +1091,14 @@ static void stage_set_up(void *arg)
     memset(stage->actors, 0, sizeof stage->actors);
     stage->retires = 0;
     stage->met = 0;
-    stage->viewed = false;
     stage->words = NULL;
     stage->bytes = NULL;
     stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
     stage->cell = machine_alloc(sizeof *stage->cell, 16);
     soma_cell_init(stage->cell, NULL);
+    memset(stage->views, 0, sizeof stage->views);
+    for (unsigned slot = 0; slot < VIEWS; slot++)
+        stage->views[slot].handed = object_new(0);
     if (is_words(stage))
         open_words(stage);
     else
@@ -1008,27 +1137,29 @@ static void stage_signal(unsigned thread, void *arg)
     trace_note("the handler returns");
 }
 
-/* What must hold of the list when nobody is at it: order, and sentinels in their places (O1, O5). */
-static void check_list(const struct stage *stage)
+/* What must hold of the list when nobody is at it: order, and sentinels in their places (O1, O5). `tended`: no view is open,
+ * and what was let go has been taken out. */
+static void check_list(const struct stage *stage, bool tended)
 {
     const struct soma__dir *dir = &core_of(stage)->dir;
+    const bool room = (stage->flags & (FAULTS | SMALL_CAP)) == 0;
     uint64_t edge = soma__dir_bucket_at(dir, 0)->word;
     uint64_t hash = 0;
     unsigned length = 0;
     while (soma__edge_onward(edge) != EDGE_END) {
         if (++length > 200)
             run_failed("the list does not end");
-        const bool bucket = (edge & EDGE_BUCKET) != 0;
-        const struct atom *next = bucket ? soma__edge_bucket(edge) : &soma__edge_node(edge)->edge;
-        const uint64_t at =
-            bucket ? soma__bucket_position(soma__dir_bucket_index(dir, next)) : soma__edge_node(edge)->hash.word;
+        const struct soma__node *node = edge & EDGE_BUCKET ? NULL : soma__edge_node(edge);
+        const struct atom *next = node ? &node->edge : soma__edge_bucket(edge);
+        const uint64_t at = node ? node->hash.word : soma__bucket_position(soma__dir_bucket_index(dir, next));
         if (at < hash)
             run_failed("O1: the list is out of order");
         hash = at;
         edge = next->word;
-        /* Versions that views have left behind are taken out by who comes by. */
-        if ((edge & EDGE_FROZEN) && (stage->flags & (FAULTS | SMALL_CAP)) == 0 && !stage->viewed)
+        if ((edge & EDGE_FROZEN) && room && tended)
             run_failed("what was removed is still linked");
+        if (node && soma__node_dead(node) && room && tended)
+            run_failed("a dead version is linked, though no view is open");
     }
 }
 
@@ -1092,12 +1223,13 @@ static void check_records(void)
 static void stage_check(void *arg)
 {
     struct stage *stage = arg;
-    char why[300];
+    char why[400];
     check_end(stage);
-    check_list(stage);
+    check_list(stage, !views_used(stage));
+    views_end(stage);
     check_records();
     check_shrinks(stage);
-    check_list(stage);
+    check_list(stage, true);
     unsigned retires;
     do { /* what a retired call retires is no part of the barrier that runs it */
         retires = stage->retires;

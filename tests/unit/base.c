@@ -56,10 +56,10 @@ Test(atom, does_what_it_is_called)
 Test(atom, cas16_changes_both_or_none)
 {
     struct atom pair[2] ALIGNED(16) = {{1}, {2}};
-    cr_assert_not(atom_cas16_acqrel(pair, 1, 3, 7, 8));
-    cr_assert_not(atom_cas16_acqrel(pair, 0, 2, 7, 8));
+    cr_assert_not(atom_cas16_seq(pair, 1, 3, 7, 8));
+    cr_assert_not(atom_cas16_seq(pair, 0, 2, 7, 8));
     cr_assert(pair[0].word == 1 && pair[1].word == 2);
-    cr_assert(atom_cas16_acqrel(pair, 1, 2, UINT64_MAX, 0));
+    cr_assert(atom_cas16_seq(pair, 1, 2, UINT64_MAX, 0));
     cr_assert(pair[0].word == UINT64_MAX && pair[1].word == 0);
 }
 

@@ -41,8 +41,5 @@ struct atom {
 #define atom_cas16_seq(pair, expected0, expected1, to0, to1)                                                           \
     model_cas16(&(pair)->word, (const uint64_t[2]){(expected0), (expected1)}, (const uint64_t[2]){(to0), (to1)},       \
                 ORDER_SEQ, ATOM_HERE)
-#define atom_cas16_acqrel(pair, expected0, expected1, to0, to1)                                                        \
-    model_cas16(&(pair)->word, (const uint64_t[2]){(expected0), (expected1)}, (const uint64_t[2]){(to0), (to1)},       \
-                ORDER_ACQREL, ATOM_HERE)
 
 #endif
