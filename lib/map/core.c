@@ -226,11 +226,11 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 
 /* ---- Clearing ---- */
 
-/* Entries removed, and sentinels passed, in one section. */
+/* Entries removed, and sentinels and dead versions passed, in one section. */
 #define CLEAR_ENTRIES SIZED(64, 2)
-#define CLEAR_HOPS 1024
+#define CLEAR_PASSED 1024
 
-/* While views are open: removes a live entry, and steps over a dead version that is needed. */
+/* While views are open: removes a live entry. SOMA_EXISTS: steps over a dead version that is needed. */
 static enum soma_status clear_version(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
     struct soma__node *node = soma__edge_node(place->word);
@@ -242,7 +242,7 @@ static enum soma_status clear_version(struct core *core, struct soma__reader *se
         if (edge & EDGE_TENTATIVE) {
             place->prev = &node->edge;
             place->word = edge;
-            return SOMA_OK;
+            return SOMA_EXISTS;
         }
         const enum soma_status status = soma__version_remove(core, self, place, edge, second);
         if (status == SOMA_OK)
@@ -252,8 +252,9 @@ static enum soma_status clear_version(struct core *core, struct soma__reader *se
     }
 }
 
-/* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it. SOMA_CHANGED: the
- * place's predecessor has changed. */
+/* Freezes the entry that the place leads to and takes it out. SOMA_OK: gone, the place leads past it, or to a dead version
+ * in its stead. SOMA_EXISTS: it is one that views need, and the place leads past it. SOMA_CHANGED: the place's
+ * predecessor has changed. */
 static enum soma_status clear_entry(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
     const struct soma__list *list = &core->dir.shape.list;
@@ -276,21 +277,24 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
     return soma__order_unlink(list, self, place->prev, &place->word, edge);
 }
 
-/* Clears on from the bucket of *position until the section is long enough. SOMA_END: the list is clear. */
+/* Clears on from the bucket of *position until the section is long enough, and has come further than the last one if there
+ * was nothing to remove. SOMA_END: the list is clear. */
 static enum soma_status clear_some(struct core *core, struct soma__reader *self, uint64_t *position)
 {
+    const uint64_t from = *position;
     struct soma__place place;
-    place.prev = soma__dir_bucket(&core->dir, core->dir.shape.cell_log2, self, *position);
+    place.prev = soma__dir_bucket(&core->dir, core->dir.shape.cell_log2, self, from);
     place.word = soma__edge_read(place.prev);
-    for (int entries = 0, hops = 0; entries < CLEAR_ENTRIES && hops < CLEAR_HOPS;) {
+    for (int entries = 0, passed = 0; entries < CLEAR_ENTRIES && (passed < CLEAR_PASSED || *position == from);) {
         if (place.word & EDGE_FROZEN)
             return SOMA_OK;
         if (soma__edge_onward(place.word) == EDGE_END)
             return SOMA_END;
         if (place.word & EDGE_BUCKET) {
             const uint64_t index = soma__dir_bucket_index(&core->dir, soma__edge_bucket(place.word));
-            *position = soma__bucket_position(index);
-            hops++;
+            const uint64_t reached = soma__bucket_position(index);
+            *position = reached > *position ? reached : *position;
+            passed++;
             if (!soma__order_step_bucket(&place))
                 return SOMA_OK;
             continue;
@@ -298,7 +302,8 @@ static enum soma_status clear_some(struct core *core, struct soma__reader *self,
         const enum soma_status status = clear_entry(core, self, &place);
         if (status < 0)
             return status;
-        entries++;
+        entries += status != SOMA_EXISTS;
+        passed += status == SOMA_EXISTS;
     }
     return SOMA_OK;
 }
