@@ -155,22 +155,36 @@ void core_view_closed(struct core *core)
     }
 }
 
-/* Many threads may sweep at a time, or none get anywhere: then what is left waits for the next. */
+/* Shares of a sweep that may get nowhere: for want of room, or because of others. */
+#define SWEEP_IDLE SIZED(8, 1)
+
+/* Until all views that have closed before the call have been swept for; views that close meanwhile do not count. */
 static void sweep_all(struct core *core)
 {
-    const uint64_t shares = 2 + 4 * core_count(core) / SWEEP_ENTRIES;
-    for (uint64_t i = 0; i < shares && sweep_pending(core); i++) {
+    const uint64_t wanted = atom_load_rlx(&core->sweep.wanted);                                          /* CORE-3 */
+    for (int idle = 0; idle < SWEEP_IDLE && (int64_t)(wanted - atom_load_rlx(&core->sweep.done)) > 0;) { /* CORE-3 */
+        const uint64_t at = atom_load_rlx(&core->sweep.at);                                              /* CORE-3 */
         const struct soma__section section = soma__section_enter();
         sweep_some(core, section.self);
         core_exit(core, section);
+        idle = atom_load_rlx(&core->sweep.at) == at ? idle + 1 : 0; /* CORE-3 */
     }
+}
+
+/* What the table is to have room for. Dead versions, which nobody counts, stand in the buckets, too: while views are open it
+ * does not shrink. */
+static uint64_t count_to_fit(const struct core *core)
+{
+    const uint64_t count = core_count(core);
+    const uint64_t room = dir_entries(&core->dir, dir_m(soma__dir_state(&core->dir)));
+    return soma__clock_runs(&core->clock) && count < room ? room : count;
 }
 
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
-        soma__dir_fit(&core->dir, core_count(core));
+        soma__dir_fit(&core->dir, count_to_fit(core));
     if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
@@ -350,7 +364,7 @@ enum soma_status core_shrink(struct core *core)
     sweep_all(core);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
         const struct soma__section section = soma__section_enter();
-        const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
+        const bool started = soma__dir_shrink_start(&core->dir, count_to_fit(core), SHRINK_NOW_QUARTERS);
         const bool moved = soma__dir_shrink_step(&core->dir, section.self);
         const uint64_t state = soma__dir_state(&core->dir);
         core_exit(core, section);
