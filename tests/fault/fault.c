@@ -41,6 +41,7 @@ enum site {
     BYTE_ENTRY,
     CURSOR,
     CURSOR_BYTES,
+    VIEW,
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
@@ -52,9 +53,9 @@ static const char *const site_names[SITES] = {
     [RECORD] = "a thread's record",          [RECORD_KEY] = "a thread's key",
     [BATCH] = "a batch of retired memory",   [WORD_ENTRY] = "an entry of a word map",
     [BYTE_ENTRY] = "an entry of a byte map", [CURSOR] = "a cursor",
-    [CURSOR_BYTES] = "a cursor's bytes",     [RANGE] = "a map's addresses",
-    [FIRST_PAGE] = "a map's first page",     [MORE_PAGES] = "pages for growth",
-    [OTHER] = "something unknown",
+    [CURSOR_BYTES] = "a cursor's bytes",     [VIEW] = "a view, and what is made of it",
+    [RANGE] = "a map's addresses",           [FIRST_PAGE] = "a map's first page",
+    [MORE_PAGES] = "pages for growth",       [OTHER] = "something unknown",
 };
 
 static struct site_account {
@@ -69,6 +70,7 @@ static bool in_byte_map;    /* whose entries those are */
 static bool in_opening;     /* the first commitment of a map */
 static bool in_cursor_open; /* nothing else asks for memory in a cursor's calls */
 static bool in_cursor_next;
+static bool in_view_calls;   /* opening, sorting, copying and comparing */
 static bool set_up_refused;  /* something before main() */
 static bool advice_declined; /* madvise() fails, as it does on locked memory */
 
@@ -89,6 +91,8 @@ static enum site malloc_site(size_t size)
 {
     if (in_cursor_open || in_cursor_next)
         return in_cursor_open ? CURSOR : CURSOR_BYTES;
+    if (in_view_calls)
+        return VIEW;
     return size >= BATCH_LEAST ? BATCH : in_byte_map ? BYTE_ENTRY : WORD_ENTRY;
 }
 
@@ -474,6 +478,70 @@ static void do_walk(void)
     soma_cursor_close(cursor);
 }
 
+static enum soma_status open_view(soma_view **view)
+{
+    return world.kind == &kinds[0] ? soma_u64_view_open(world.map, view) : soma_map_view_open(world.map, view);
+}
+
+static enum soma_status copy_view(const soma_view *view, void **copy)
+{
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    const enum soma_status status = world.kind == &kinds[0] ? soma_u64_copy(view, NULL, NULL, NULL, &words)
+                                                            : soma_map_copy(view, NULL, NULL, NULL, &bytes);
+    *copy = world.kind == &kinds[0] ? (void *)words : (void *)bytes;
+    return status;
+}
+
+static void check_sorted(soma_cursor *cursor)
+{
+    uint64_t key = 0;
+    uint64_t value = 0;
+    uint64_t count = 0;
+    for (; world.kind->next(cursor, &key, &value) == SOMA_OK; count++)
+        EXPECT(key < KEYS && world.there[key] && world.value[key] == value);
+    EXPECT_EQ(count, world.count);
+}
+
+static void check_copy(void *copy)
+{
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(world.kind->get(copy, key, NULL), world.there[key] ? SOMA_OK : SOMA_ABSENT);
+    EXPECT_EQ(world.kind->count(copy), world.count);
+}
+
+/* A view, and what can be made of it: done, or not at all. */
+static void do_view(void)
+{
+    soma_view *view = NULL;
+    soma_cursor *sorted = NULL;
+    void *copy = NULL;
+    bool equal = false;
+    in_view_calls = true;
+    arm();
+    const bool opened = done_without_map(open_view(&view), SOMA_OK);
+    EXPECT_EQ(opened, view != NULL);
+    if (opened) {
+        arm();
+        if (done_without_map(soma_cursor_open_sorted(view, &sorted), SOMA_OK))
+            check_sorted(sorted);
+        arm();
+        if (done_without_map(copy_view(view, &copy), SOMA_OK))
+            check_copy(copy);
+        else
+            EXPECT(!copy);
+        arm();
+        const bool compared = done_without_map(soma_view_equal(view, view, &equal), SOMA_OK);
+        EXPECT_EQ(compared, equal);
+    }
+    soma_cursor_close(sorted);
+    if (copy)
+        world.kind->close(copy);
+    soma_view_close(view);
+    in_view_calls = false;
+    soma_barrier_wait();
+}
+
 static atomic_uint calls_due;
 static atomic_uint calls_run;
 
@@ -653,8 +721,10 @@ static void walks(void)
     open_map();
     on_keys(do_put, 0, 10);
     do_walk();
+    do_view();
     on_keys(do_put, 0, 200);
     do_walk();
+    do_view();
     close_map();
 }
 

@@ -10,7 +10,6 @@
 #include "map/scan.h"
 #include "map/word.h"
 #include "support.h"
-#include "walk/walk.h"
 
 #define KEYS 8
 
@@ -323,21 +322,42 @@ static void key_comes_along(const void *unused)
     struct soma_bytes key;
     struct soma_bytes value;
     unsigned char *large = need(1 << 20, 1);
-    unsigned count = 0;
-    for (size_t len = 1; len <= 1 << 20; len *= 4) /* in the order of the keys */
-        EXPECT_EQ(soma_map_put(map, large, 8 + bits_log2_ceil(len), large, len, NULL), SOMA_INSERTED);
-    EXPECT_EQ(soma_cursor_open_map(map, &cursor), SOMA_OK);
-    while (soma_cursor_next_ref(cursor, &key, &value) == SOMA_OK) {
-        const unsigned char *at = cursor->scan.key.data;
-        EXPECT(at >= cursor->bytes && at + cursor->scan.key.len <= cursor->bytes + cursor->bytes_cap);
-        EXPECT_EQ(value.len, (size_t)1 << (key.len - 8));
-        count++;
+    unsigned char name[8] = {0};
+    for (size_t len = 1; len <= 1 << 20; len *= 4) {
+        name[0]++; /* in the order of the keys */
+        EXPECT_EQ(soma_map_put(map, name, sizeof name, large, len, NULL), SOMA_INSERTED);
     }
-    EXPECT_EQ(count, 11);
+    EXPECT_EQ(soma_cursor_open_map(map, &cursor), SOMA_OK);
+    name[0] = 0;
+    while (soma_cursor_next_ref(cursor, &key, &value) == SOMA_OK) {
+        EXPECT_EQ(((const unsigned char *)key.data)[0], ++name[0]);
+        EXPECT_EQ(value.len, (size_t)1 << (2 * (name[0] - 1)));
+    }
+    EXPECT_EQ(name[0], 11);
     soma_cursor_close(cursor);
     soma_map_free(map);
     free(large);
-    verified(count);
+    verified(name[0]);
+}
+
+/* Behind the highest hash there is no place: not the beginning, at any rate. */
+static void word_tokens(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    soma_cursor *cursor = NULL;
+    EXPECT_EQ(soma_cursor_open_u64(map, &cursor), SOMA_OK);
+    for (uint64_t hash = 0; hash < KEYS; hash++) {
+        EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_OK);
+        EXPECT_EQ(soma_cursor_token(cursor), hash + 1);
+    }
+    EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_OK);
+    EXPECT(soma_cursor_token(cursor) == UINT64_MAX);
+    EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_END);
+    EXPECT(soma_cursor_token(cursor) == UINT64_MAX);
+    soma_cursor_close(cursor);
+    soma_u64_free(map);
+    verified(KEYS);
 }
 
 int main(int argc, char **argv)
@@ -359,6 +379,7 @@ int main(int argc, char **argv)
         {"tokens-in-pairs", tokens, &(const uint64_t){400}},
         {"tokens-in-crowds", tokens, &(const uint64_t){20000}},
         {"key-comes-along", key_comes_along, NULL},
+        {"word-tokens", word_tokens, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
