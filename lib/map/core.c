@@ -184,16 +184,25 @@ static void sweep_all(struct core *core)
 {
     if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
         return;
-    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
-    for (int idle = 0; idle < SWEEP_AT_ONCE && sweep_pending(core);)
+    const uint64_t wanted = atom_add_rlx(&core->sweep.wanted, 1) + 1;                                     /* CORE-3 */
+    for (int idle = 0; idle < SWEEP_AT_ONCE && (int64_t)(wanted - atom_load_rlx(&core->sweep.done)) > 0;) /* CORE-3 */
         idle = sweep_share(core) ? 0 : idle + 1;
+}
+
+/* What the table is to have room for. Dead versions, which nobody counts, stand in the buckets, too: as long as there may be
+ * any, it does not shrink. */
+static uint64_t count_to_fit(const struct core *core)
+{
+    const uint64_t count = core_count(core);
+    const uint64_t room = dir_entries(&core->dir, dir_m(soma__dir_state(&core->dir)));
+    return count < room && (soma__clock_runs(&core->clock) || sweep_pending(core)) ? room : count;
 }
 
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
-        soma__dir_fit(&core->dir, core_count(core));
+        soma__dir_fit(&core->dir, count_to_fit(core));
     if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
@@ -378,7 +387,7 @@ enum soma_status core_shrink(struct core *core)
     sweep_all(core);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
         const struct soma__section section = soma__section_enter();
-        const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
+        const bool started = soma__dir_shrink_start(&core->dir, count_to_fit(core), SHRINK_NOW_QUARTERS);
         const bool moved = soma__dir_shrink_step(&core->dir, section.self);
         const uint64_t state = soma__dir_state(&core->dir);
         core_exit(core, section);
