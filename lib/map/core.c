@@ -145,50 +145,64 @@ static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_
     return hash;
 }
 
-static void sweep_some(struct core *core, struct soma__reader *self)
+/* Whether this, or another thread at the same time, got anywhere. */
+static bool sweep_some(struct core *core, struct soma__reader *self)
 {
     const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
     uint64_t at = atom_load_rlx(&core->sweep.at);               /* CORE-3 */
     const bool first = at == 0;
-    if (first)
-        atom_store_rlx(&core->sweep.kept, 0); /* CORE-5 */
     const uint64_t next = sweep_from(core, self, at);
+    const bool moved = next != at;
     if (!atom_cas_rlx(&core->sweep.at, &at, next)) /* CORE-3 */
-        return;
+        return true;
     if (first)
         atom_store_rlx(&core->sweep.goal, wanted); /* CORE-3 */
     if (next == 0)
         atom_store_rlx(&core->sweep.done, atom_load_rlx(&core->sweep.goal)); /* CORE-3 */
+    return moved || next == 0;
 }
 
-void core_view_closed(struct core *core)
+static bool sweep_share(struct core *core)
+{
+    const struct soma__section section = soma__section_enter();
+    const bool moved = sweep_some(core, section.self);
+    core_exit(core, section);
+    return moved;
+}
+
+void core_view_closed(struct core *core, uint64_t at)
+{
+    if (atom_load_rlx(&core->sweep.kept) <= at) /* CORE-5: no version has died since */
+        return;
+    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
+    for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++)
+        sweep_share(core);
+}
+
+/* Where there is no room to retire, what is left waits for the next sweep. */
+static void sweep_all(struct core *core)
 {
     if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
         return;
-    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
-    for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++) {
-        const struct soma__section section = soma__section_enter();
-        sweep_some(core, section.self);
-        core_exit(core, section);
-    }
+    const uint64_t wanted = atom_add_rlx(&core->sweep.wanted, 1) + 1;                                     /* CORE-3 */
+    for (int idle = 0; idle < SWEEP_AT_ONCE && (int64_t)(wanted - atom_load_rlx(&core->sweep.done)) > 0;) /* CORE-3 */
+        idle = sweep_share(core) ? 0 : idle + 1;
 }
 
-/* Many threads may sweep at a time, or none get anywhere: then what is left waits for the next. */
-static void sweep_all(struct core *core)
+/* What the table is to have room for. Dead versions, which nobody counts, stand in the buckets, too: as long as there may be
+ * any, it does not shrink. */
+static uint64_t count_to_fit(const struct core *core)
 {
-    const uint64_t shares = 2 + 4 * core_count(core) / SWEEP_ENTRIES;
-    for (uint64_t i = 0; i < shares && sweep_pending(core); i++) {
-        const struct soma__section section = soma__section_enter();
-        sweep_some(core, section.self);
-        core_exit(core, section);
-    }
+    const uint64_t count = core_count(core);
+    const uint64_t room = dir_entries(&core->dir, dir_m(soma__dir_state(&core->dir)));
+    return count < room && (soma__clock_runs(&core->clock) || sweep_pending(core)) ? room : count;
 }
 
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
-        soma__dir_fit(&core->dir, core_count(core));
+        soma__dir_fit(&core->dir, count_to_fit(core));
     if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
@@ -373,7 +387,7 @@ enum soma_status core_shrink(struct core *core)
     sweep_all(core);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
         const struct soma__section section = soma__section_enter();
-        const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
+        const bool started = soma__dir_shrink_start(&core->dir, count_to_fit(core), SHRINK_NOW_QUARTERS);
         const bool moved = soma__dir_shrink_step(&core->dir, section.self);
         const uint64_t state = soma__dir_state(&core->dir);
         core_exit(core, section);

@@ -78,7 +78,7 @@ struct core {
         struct atom done;   /* how many of them have had their dead versions let go */
         struct atom goal;   /* what will be done when the present sweep ends */
         struct atom at;     /* it has come to this hash; 0: none is under way */
-        struct atom kept;   /* 1: since the last sweep began, somebody has met a dead version and left it */
+        struct atom kept;   /* the latest death of a version that was left in the list for a view, so far */
     } sweep;
 
     union {
@@ -122,16 +122,18 @@ uint64_t core_count(const struct core *core);
 enum soma_status core_reserve(struct core *core, uint64_t n);
 enum soma_status core_shrink(struct core *core);
 
-/* Notes that a dead version stays in the list for now.
- * order CORE-5 relaxed | value only: who closes a view the while may see it too late, and leaves a version to the next | pairs: CORE-5 */
-ALWAYS_INLINE void core_version_kept(struct core *core)
+/* Notes that a version with this death stays in the list for now.
+ * order CORE-5 relaxed | value only: who closes a view the while may see it too late, and leaves the version to the next sweep | pairs: CORE-5 */
+ALWAYS_INLINE void core_version_kept(struct core *core, uint64_t death)
 {
-    if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
-        atom_store_rlx(&core->sweep.kept, 1);  /* CORE-5 */
+    uint64_t kept = atom_load_rlx(&core->sweep.kept);                      /* CORE-5 */
+    while (kept < death && !atom_cas_rlx(&core->sweep.kept, &kept, death)) /* CORE-5 */
+        ;
 }
 
-/* After a view has closed: its dead versions can go. Some go now, others with later updates, or core_shrink(). */
-void core_view_closed(struct core *core);
+/* After the view with this number has closed: its dead versions can go. Some go now, others with later updates, or
+ * core_shrink(). */
+void core_view_closed(struct core *core, uint64_t at);
 
 ALWAYS_INLINE struct core *core_of_owner(struct soma__owner *owner)
 {

@@ -33,7 +33,7 @@ static void let_go(const struct soma__list *list, struct soma__reader *self, str
             *edge |= EDGE_FROZEN;
     }
     if ((*edge & EDGE_FROZEN) == 0)
-        core_version_kept(core);
+        core_version_kept(core, death);
 }
 
 void soma__version_settle(const struct soma__list *list, struct soma__reader *self, struct soma__node *node,

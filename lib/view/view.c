@@ -44,9 +44,10 @@ void soma_view_close(soma_view *view)
     if (!view)
         return;
     struct core *core = view->core;
+    const uint64_t at = view->at;
     soma__clock_leave(&core->clock, view->slot);
     soma__mem_free(view, sizeof *view);
-    core_view_closed(core);
+    core_view_closed(core, at);
 }
 
 enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t *value)

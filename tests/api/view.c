@@ -658,6 +658,24 @@ Test(view, values_outlive_their_views_by_the_map_at_most)
     cr_assert_eq(retired_sum, (uint64_t)MANY * (MANY - 1));
 }
 
+/* Clearing passes what is kept, however much stands in one place. */
+Test(view, clearing_passes_what_is_kept)
+{
+    struct both maps = open_both();
+    for (uint64_t key = 0; key < MANY * 40; key++)
+        put(maps, key, key, SOMA_INSERTED);
+    struct views views = look(maps);
+    for (int twice = 0; twice < 2; twice++) {
+        cr_assert_eq(soma_u64_clear(maps.words), SOMA_OK);
+        cr_assert_eq(soma_map_clear(maps.bytes), SOMA_OK);
+        cr_assert_eq(soma_u64_shrink(maps.words), SOMA_OK);
+        cr_assert_eq(soma_map_shrink(maps.bytes), SOMA_OK);
+    }
+    counts(views, MANY * 40);
+    look_away(views);
+    close_both(maps);
+}
+
 /* A shrink lets all dead versions go. */
 Test(view, shrinking_after_it_lets_all_go)
 {
