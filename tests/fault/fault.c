@@ -728,6 +728,77 @@ static void walks(void)
     close_map();
 }
 
+/* A frozen map is made, or nothing has changed. */
+static soma_frozen *try_freeze(const soma_view *view)
+{
+    soma_frozen *frozen = NULL;
+    in_opening = true;
+    arm();
+    const bool made = done_without_map(soma_frozen_build(view, &frozen), SOMA_OK);
+    in_opening = false;
+    EXPECT(made == (frozen != NULL));
+    return frozen;
+}
+
+/* Read back from a file, or not. */
+static soma_frozen *try_reopen(soma_frozen *frozen)
+{
+    soma_frozen *opened = NULL;
+    FILE *file = tmpfile();
+    if (!file || soma_frozen_write(frozen, fileno(file)) != SOMA_OK)
+        abort();
+    arm();
+    const bool made = done_without_map(soma_frozen_open(fileno(file), &opened), SOMA_OK);
+    EXPECT(made == (opened != NULL));
+    fclose(file);
+    if (!made)
+        return frozen;
+    soma_frozen_free(frozen);
+    return opened;
+}
+
+static void check_frozen(const soma_frozen *frozen, bool of_words)
+{
+    uint64_t key = 0;
+    struct soma_bytes bytes = {NULL, 0};
+    EXPECT_EQ(soma_frozen_count(frozen), KEYS);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        if (of_words) {
+            EXPECT(soma_frozen_get_u64(frozen, i, &key) == SOMA_OK && key == i);
+        } else {
+            EXPECT(soma_frozen_get_ref(frozen, &i, sizeof i, &bytes) == SOMA_OK && bytes.len == i);
+        }
+    }
+}
+
+/* Views of both kinds, frozen again and again. */
+static void freezing(void)
+{
+    static const char zeros[KEYS];
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    soma_view *views[2];
+    bool opened = soma_u64_new(NULL, &words) == SOMA_OK && soma_map_new(NULL, &bytes) == SOMA_OK;
+    for (uint64_t i = 0; opened && i < KEYS; i++)
+        opened = soma_u64_put(words, i, i, NULL) >= 0 && soma_map_put(bytes, &i, sizeof i, zeros, i, NULL) >= 0;
+    if (!opened || soma_u64_view_open(words, &views[0]) != SOMA_OK || soma_map_view_open(bytes, &views[1]) != SOMA_OK)
+        abort();
+    for (int round = 0; round < 6; round++) {
+        for (int kind = 0; kind < 2; kind++) {
+            soma_frozen *frozen = try_freeze(views[kind]);
+            if (!frozen)
+                continue;
+            frozen = try_reopen(frozen);
+            check_frozen(frozen, kind == 0);
+            soma_frozen_free(frozen);
+        }
+    }
+    soma_view_close(views[0]);
+    soma_view_close(views[1]);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+}
+
 /* Sums in a byte map: a refused addition adds nothing. */
 static void byte_sums(void)
 {
@@ -1135,6 +1206,8 @@ int main(int argc, char **argv)
         {"walks-u64-all-after", faults, &(const struct setup){walks, 0, true}},
         {"walks-map-one", faults, &(const struct setup){walks, 1, false}},
         {"walks-map-all-after", faults, &(const struct setup){walks, 1, true}},
+        {"freezing-one", faults, &(const struct setup){freezing, 0, false}},
+        {"freezing-all-after", faults, &(const struct setup){freezing, 0, true}},
         {"sites", sites, NULL}, /* after all that may refuse */
         {"pages-back", pages_case, NULL},
         {"pages-stay", pages_case, "stay"},
