@@ -27,7 +27,7 @@
 #define CAP 4096
 /* How many in 65536 calls open a view or close one. */
 #define VIEWS 600
-#define GRAPH_VIEWS 6000
+#define GRAPH_VIEWS 16000
 
 static const struct setup setups[] = {
     {"u64-one-key", U64, HASHES_GOOD, 1, 0, VIEWS, false},
