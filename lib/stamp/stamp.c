@@ -122,7 +122,7 @@ enum {
     MODE_VIEW = 4 /* one view */
 };
 
-/* order STAMP-5 acqrel | guards: the mode, for the grace period that follows | pairs: STAMP-1, STAMP-5 */
+/* order STAMP-5 acqrel | guards: the mode, for the grace period that follows; all that was read through a view that closes | pairs: STAMP-1, STAMP-5 */
 static void mode_join(struct soma__clock *clock)
 {
     uint64_t mode = atom_load_rlx(&clock->mode); /* STAMP-5: re-checked by the swap */
