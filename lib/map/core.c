@@ -155,11 +155,16 @@ void core_view_closed(struct core *core)
     }
 }
 
-/* Many threads may sweep at a time, or none get anywhere: then what is left waits for the next. */
+/* Until all is swept that views have left that are closed now. If a share gets nowhere, what is left waits for the next. */
 static void sweep_all(struct core *core)
 {
-    const uint64_t shares = 2 + 4 * core_count(core) / SWEEP_ENTRIES;
-    for (uint64_t i = 0; i < shares && sweep_pending(core); i++) {
+    const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
+    uint64_t before = 1;
+    for (;;) {
+        const uint64_t at = atom_load_rlx(&core->sweep.at);                            /* CORE-3 */
+        if (at == before || (int64_t)(atom_load_rlx(&core->sweep.done) - wanted) >= 0) /* CORE-3 */
+            return;
+        before = at;
         const struct soma__section section = soma__section_enter();
         sweep_some(core, section.self);
         core_exit(core, section);
