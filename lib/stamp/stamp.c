@@ -176,10 +176,12 @@ enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom *
     return SOMA_OK;
 }
 
-/* order STAMP-9 release | guards: all that was read through the view | pairs: STAMP-8 */
+/* order STAMP-9 seq_cst | guards: all that was read through the view | pairs: STAMP-8
+ * weaker: an update keeps a version for the view that has closed, after the sweep that follows has been there. */
 void soma__clock_leave(struct soma__clock *clock, struct atom *slot)
 {
-    atom_store_rel(slot, 0);
+    uint64_t word = atom_load_rlx(slot); /* STAMP-9: nobody else changes it */
+    atom_cas_seq(slot, &word, 0);        /* STAMP-9 */
     mode_leave(clock);
 }
 
