@@ -948,6 +948,13 @@ const struct scenario scenarios[] = {
      "put a; put b; put c; put d; open 1",
      {"grow; put e; put d; step", "put d; remove c; see 1 d", "open 2; see 2 d; see 2 c; close 1; barrier"},
      NULL},
+    {"view-slot-again",
+     "a slot that is taken again: who lets go of what its first view has read knows of that, though the second is "
+     "there",
+     WORDS | POINTERS,
+     "put b; open 1; open 2; put b",
+     {"see 1 b; close 1", "open 3; see 3 b", "put b; put b"},
+     NULL},
     {"view-collide",
      "keys with one hash, each with its versions",
      BYTES | COLLIDE,
