@@ -952,8 +952,15 @@ const struct scenario scenarios[] = {
      "a slot that is taken again: who lets go of what its first view has read knows of that, though the second is "
      "there",
      WORDS | POINTERS,
-     "put b; open 1; open 2; put b",
-     {"see 1 b; close 1", "open 3; see 3 b", "put b; put b"},
+     "put b; open 1; put b; open 2",
+     {"see 1 b; close 1", "open 3", "remove c; barrier"},
+     NULL},
+    {"view-pending",
+     "a view that has a slot and no number yet, while others take numbers: what is born and dies under its number "
+     "stays",
+     BOTH,
+     "open 1",
+     {"open 2; see 2 b", "open 3; put b; remove b"},
      NULL},
     {"view-collide",
      "keys with one hash, each with its versions",
