@@ -201,6 +201,31 @@ SOMA_API enum soma_status soma_map_cas(soma_map *map, const void *key, size_t ke
                                        struct soma_bytes *actual);
 
 /**
+ * soma_map_get_version() - as soma_map_get_copy(), with the version of the entry that the value was in.
+ * @version: out on SOMA_OK, never 0: no other entry of any map has it, before or after, not even one with the same value. As
+ *           long as the key has this version, it has this value.
+ *
+ * Allocates: if the value is a word of 8 bytes, which soma_map_fetch_add() could change in place, the entry is replaced by one
+ * that does not, once.
+ * Return: SOMA_OK · SOMA_ABSENT · SOMA_E_NOMEM · SOMA_E_LIMIT · SOMA_E_INVALID.
+ */
+SOMA_API enum soma_status soma_map_get_version(const soma_map *map, const void *key, size_t key_len, void *buf,
+                                               size_t cap, size_t *len, uint64_t *version);
+
+/**
+ * soma_map_cas_version() - store a value only if the key still has the version that its value was read with.
+ * @expected_version: from soma_map_get_version(), or from this call; 0: the key must be absent.
+ * @version: out on SOMA_REPLACED and SOMA_INSERTED: the new entry's version.
+ *
+ * A value that changed and changed back has another version. Progress: lock-free.
+ * Return: SOMA_REPLACED · SOMA_CHANGED · SOMA_ABSENT, for a version; SOMA_INSERTED · SOMA_CHANGED, for 0; SOMA_E_NOMEM ·
+ * SOMA_E_LIMIT · SOMA_E_INVALID.
+ */
+SOMA_API enum soma_status soma_map_cas_version(soma_map *map, const void *key, size_t key_len,
+                                               uint64_t expected_version, const void *value, size_t value_len,
+                                               uint64_t *version);
+
+/**
  * soma_map_remove() - take a key out.
  * @old: out on SOMA_REMOVED: exactly the value that went; borrowed.
  *

@@ -6,9 +6,11 @@
 #include <soma/status.h>
 #include <soma/options.h>
 #include <soma/rcu.h>
+#include <soma/publish.h>
 #include <soma/u64.h>
 #include <soma/map.h>
 #include <soma/view.h>
 #include <soma/cursor.h>
+#include <soma/copy.h>
 
 #endif

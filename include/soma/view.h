@@ -98,6 +98,13 @@ SOMA_API enum soma_status soma_view_get_copy(const soma_view *view, const void *
                                              size_t cap, size_t *len);
 
 /**
+ * soma_view_get_version() - the same with the entry's version, as soma_map_get_version(): what the map had at the view's
+ * instant may be replaced with soma_map_cas_version() if it is still there.
+ */
+SOMA_API enum soma_status soma_view_get_version(const soma_view *view, const void *key, size_t key_len, void *buf,
+                                                size_t cap, size_t *len, uint64_t *version);
+
+/**
  * soma_view_count() - how many entries the view has; exact. 0 for NULL.
  *
  * The first call goes through the map, in short read sections; the answer is kept.

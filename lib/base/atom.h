@@ -81,6 +81,11 @@ ALWAYS_INLINE uint64_t atom_xchg_acq(struct atom *a, uint64_t word)
     return __atomic_exchange_n(&a->word, word, __ATOMIC_ACQUIRE);
 }
 
+ALWAYS_INLINE uint64_t atom_xchg_rel(struct atom *a, uint64_t word)
+{
+    return __atomic_exchange_n(&a->word, word, __ATOMIC_RELEASE);
+}
+
 /* The failure order of every compare-and-swap below is the load part of its success order; *expected gets what was
  * there. */
 ALWAYS_INLINE bool atom_cas_rlx(struct atom *a, uint64_t *expected, uint64_t desired)

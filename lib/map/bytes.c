@@ -10,6 +10,11 @@
  * changes it in place, by a 16-byte swap that expects the link unfrozen. So every swap that freezes an entry is of both
  * words, and expects the value that the update has decided upon.
  *
+ * Each entry has a number that no other ever gets, its version. Who asks for it must not find another value under it later.
+ * So an update in place takes an entry only if nobody has asked; and who asks for the version of an entry that might
+ * change in place first replaces it by one that is born asked. In a view nothing changes in place, so there the
+ * mark is just set: updates in place that may not know of it had ended before the view was open.
+ *
  * Takes effect
  *   lookups   found: at the read of the word beside the link, which was not frozen when it was read after it; at the
  *             freezing, if it was frozen by a replacement, which is then looked at in the same way. Absent: as in u64.c.
@@ -29,8 +34,12 @@
 struct byte_entry {
     struct atom lens;       /* constant, like all but the node: key's | value's, shifted | NODE_VERSION */
     struct soma__node node; /* node.second: the value, if it is a word */
+    struct atom version;    /* number, shifted | VERSION_ASKED */
     unsigned char data[];   /* value, unless it is a word; then key */
 };
+
+/* Somebody knows the number: the value must not change in place any more. */
+#define VERSION_ASKED 1
 
 #define LEN_SHIFT 32
 
@@ -175,6 +184,32 @@ static void release_linked(struct soma__owner *owner, struct soma__node *node, u
     release(owner, (uintptr_t)node, kind_of(node, edge));
 }
 
+/* order BYTES-5 relaxed | ordered by: the entry's edge; who may change it in place knows of the mark, see above | pairs: BYTES-5 */
+static uint64_t version_of(const struct soma__node *node)
+{
+    return atom_load_rlx(&entry_of(node)->version) >> 1; /* BYTES-5 */
+}
+
+static bool version_is_asked(const struct soma__node *node)
+{
+    return (atom_load_rlx(&entry_of(node)->version) & VERSION_ASKED) != 0; /* BYTES-5 */
+}
+
+/* The number, to be known from now on. Only where nothing changes in place. */
+static uint64_t version_ask(const struct soma__node *node)
+{
+    struct byte_entry *entry = (struct byte_entry *)(uintptr_t)entry_of(node);
+    const uint64_t version = version_of(node);
+    atom_store_rlx(&entry->version, version << 1 | VERSION_ASKED); /* BYTES-5 */
+    return version;
+}
+
+static void version_give(struct soma__node *node, uint64_t version, bool asked)
+{
+    struct byte_entry *entry = (struct byte_entry *)(uintptr_t)entry_of(node);
+    atom_store_rlx(&entry->version, version << 1 | (asked ? VERSION_ASKED : 0)); /* BYTES-5 */
+}
+
 /* An entry of these lengths with this key; a version if `stamps`. NULL: no memory. */
 static struct soma__node *entry_new(uint64_t hash, struct soma_bytes key, size_t len, bool stamps)
 {
@@ -205,8 +240,10 @@ static struct soma__node *dead_copy(const struct core *core, const struct soma__
     const struct soma_bytes key = {.data = entry_key(node), .len = key_len(node)};
     const size_t len = value_len(node);
     struct soma__node *copy = entry_new(soma__hash_read(node), key, len, true);
-    if (copy)
+    if (copy) {
         entry_fill(copy, len == WORD_LEN ? (const void *)&word : (const void *)entry_of(node)->data, len);
+        version_give(copy, version_of(node), true);
+    }
     return copy;
 }
 
@@ -343,8 +380,8 @@ static void copy_out(const struct soma__node *node, uint64_t word, void *buf, si
         *len = value.len;
 }
 
-enum soma_status soma__map_get_copy_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
-                                       size_t cap, size_t *len)
+enum soma_status soma__map_get_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
+                                  size_t cap, size_t *len, uint64_t *version)
 {
     const struct key wanted = hashed(core, key, key_len);
     uint64_t edge = soma__dir_start(&core->dir, CELL_LOG2, wanted.hash);
@@ -364,6 +401,8 @@ enum soma_status soma__map_get_copy_at(const struct core *core, const void *key,
         if (hash == wanted.hash && (edge & EDGE_FROZEN) == 0 && compare_key(node, &wanted) == 0 &&
             soma__visible(core, node, edge, at)) {
             copy_out(node, word, buf, cap, len);
+            if (version)
+                *version = version_ask(node);
             return SOMA_OK;
         }
     }
@@ -469,6 +508,7 @@ struct order {
     struct soma_bytes value;
     struct soma_bytes expected;
     uint64_t delta;
+    uint64_t version; /* expected */
     soma_map_update_fn fn;
     void *ctx;
 };
@@ -478,11 +518,14 @@ struct update {
     struct soma__reader *self;
     struct key key;
     const struct order *order;
-    uint64_t word;            /* what stood beside the link of the entry that is there */
-    uint64_t sum;             /* fetch_add's new value */
-    bool in_place;            /* the new value may take the place of a word */
-    bool versions;            /* to be kept, see version.h */
-    struct soma__node *fresh; /* made for this update, not linked */
+    uint64_t word;                  /* what stood beside the link of the entry that is there */
+    uint64_t sum;                   /* fetch_add's new value */
+    bool in_place;                  /* the new value may take the place of a word */
+    bool asked;                     /* the caller gets the new entry's version */
+    uint64_t version;               /* that the new entry gets, or has got */
+    const struct soma__node *there; /* the entry that is there, or NULL */
+    bool versions;                  /* to be kept, see version.h */
+    struct soma__node *fresh;       /* made for this update, not linked */
 };
 
 /* `present` is NULL if the key is absent. */
@@ -508,6 +551,8 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
             return false;
     }
     entry_fill(update->fresh, value.data, value.len);
+    update->version = core_ticket(update->self);
+    version_give(update->fresh, update->version, update->asked);
     if (update->versions)
         soma__stamps_init(soma__stamps_at(update->fresh), STAMP_OPEN, STAMP_NONE);
     return true;
@@ -556,7 +601,7 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
 static bool fits_in_place(const struct update *update, const struct soma__node *node)
 {
     return HAVE_CAS16 && !update->versions && update->in_place && value_len(node) == WORD_LEN &&
-           !update->core->value_retire.bytes;
+           !version_is_asked(node) && !update->core->value_retire.bytes;
 }
 
 static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
@@ -617,6 +662,7 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
     struct soma__node *node = place.word & EDGE_BUCKET ? NULL : soma__edge_node(place.word);
     if (!node || soma__hash_read(node) != update->key.hash || compare_key(node, &update->key) != 0) {
         *old = (struct soma_bytes){.data = NULL, .len = 0};
+        update->there = NULL;
         const struct verdict verdict = decide(update, NULL);
         if (verdict.what == STORE)
             return insert(update, &place, verdict.value);
@@ -627,6 +673,7 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
     if (UNLIKELY(edge & EDGE_FROZEN))
         return CORE_AGAIN;
     *old = entry_value(node);
+    update->there = node;
     const struct soma_bytes seen = {.data = old->len == WORD_LEN ? &update->word : old->data, .len = old->len};
     const struct verdict verdict = decide(update, &seen);
     if (verdict.what == STORE)
@@ -740,6 +787,76 @@ enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, co
 {
     const struct order order = {.value = {desired, desired_len}, .expected = {expected, expected_len}};
     return update_map(map, key, key_len, decide_cas, &order, actual);
+}
+
+static struct verdict decide_cas_version(struct update *update, const struct soma_bytes *present)
+{
+    const uint64_t expected = update->order->version;
+    if (!present && expected != 0)
+        return (struct verdict){.what = LEAVE, .answer = SOMA_ABSENT};
+    if (present && (expected == 0 || version_of(update->there) != expected))
+        return (struct verdict){.what = LEAVE, .answer = SOMA_CHANGED};
+    return (struct verdict){.what = STORE, .value = update->order->value};
+}
+
+enum soma_status soma_map_cas_version(soma_map *map, const void *key, size_t key_len, uint64_t expected_version,
+                                      const void *value, size_t value_len, uint64_t *version)
+{
+    const struct order order = {.value = {value, value_len}, .version = expected_version};
+    if (UNLIKELY(!arguments_ok(map, key, key_len, &order))) {
+        MISUSE("map, key or value is NULL, or a length is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    struct update update = {
+        .core = &map->core, .key = hashed(&map->core, key, key_len), .order = &order, .asked = true};
+    const enum soma_status status = run_update(&update, decide_cas_version, NULL);
+    if (version && (status == SOMA_REPLACED || status == SOMA_INSERTED))
+        *version = update.version;
+    return status;
+}
+
+/* Whether the entry's value may change in place under a version that somebody has asked for. */
+static bool may_change(const struct core *core, const struct soma__node *node)
+{
+    return HAVE_CAS16 && value_len(node) == WORD_LEN && !core->value_retire.bytes && !version_is_asked(node);
+}
+
+/* The same value in an entry that is born asked. */
+static struct verdict decide_ask(struct update *update, const struct soma_bytes *present)
+{
+    if (!present || !may_change(update->core, update->there))
+        return (struct verdict){.what = LEAVE, .answer = SOMA_EXISTS};
+    return (struct verdict){.what = STORE, .value = *present};
+}
+
+enum soma_status soma_map_get_version(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
+                                      size_t *len, uint64_t *version)
+{
+    if (UNLIKELY(!map || !bytes_ok(key, key_len) || (!buf && cap > 0))) {
+        MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    static const struct order order;
+    struct core *core = (struct core *)(uintptr_t)&map->core;
+    struct update update = {.core = core, .key = hashed(core, key, key_len), .order = &order, .asked = true};
+    enum soma_status status;
+    bool asked;
+    do {
+        const struct soma__section section = soma__section_enter();
+        uint64_t word;
+        const struct soma__node *node = find(core, &update.key, &word);
+        status = node ? SOMA_OK : SOMA_ABSENT;
+        asked = !node || !may_change(core, node);
+        if (node && asked) {
+            copy_out(node, word, buf, cap, len);
+            if (version)
+                *version = version_of(node);
+        }
+        soma__section_exit(section);
+        if (!asked)
+            status = run_update(&update, decide_ask, NULL);
+    } while (!asked && status >= 0);
+    return status;
 }
 
 static struct verdict decide_remove(struct update *update, const struct soma_bytes *present)

@@ -84,6 +84,20 @@ uint64_t core_count(const struct core *core)
     return (int64_t)count > 0 ? count : 0;
 }
 
+#define TICKETS SIZED(1 << 16, 2)
+
+/* order CORE-4 relaxed | value only, no data behind it | pairs: CORE-4 */
+uint64_t core_ticket_slow(struct soma__reader *self)
+{
+    static struct atom given;
+    if (self == &soma__reader_spare)
+        return atom_add_rlx(&given, 1) + 1;
+    const uint64_t first = atom_add_rlx(&given, TICKETS) + 1;
+    self->tickets[0] = first + 1;
+    self->tickets[1] = first + TICKETS;
+    return first;
+}
+
 /* Homes rest until grace periods pass, but wait in no chunk, whose closing would see to that, and to stalls. */
 static void look_for_grace(struct soma__reader *self)
 {
@@ -131,51 +145,64 @@ static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_
     return hash;
 }
 
-static void sweep_some(struct core *core, struct soma__reader *self)
+/* Whether this, or another thread at the same time, got anywhere. */
+static bool sweep_some(struct core *core, struct soma__reader *self)
 {
     const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
     uint64_t at = atom_load_rlx(&core->sweep.at);               /* CORE-3 */
     const bool first = at == 0;
     const uint64_t next = sweep_from(core, self, at);
+    const bool moved = next != at;
     if (!atom_cas_rlx(&core->sweep.at, &at, next)) /* CORE-3 */
-        return;
+        return true;
     if (first)
         atom_store_rlx(&core->sweep.goal, wanted); /* CORE-3 */
     if (next == 0)
         atom_store_rlx(&core->sweep.done, atom_load_rlx(&core->sweep.goal)); /* CORE-3 */
+    return moved || next == 0;
 }
 
-void core_view_closed(struct core *core)
+static bool sweep_share(struct core *core)
 {
-    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
-    for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++) {
-        const struct soma__section section = soma__section_enter();
-        sweep_some(core, section.self);
-        core_exit(core, section);
-    }
+    const struct soma__section section = soma__section_enter();
+    const bool moved = sweep_some(core, section.self);
+    core_exit(core, section);
+    return moved;
 }
 
-/* Until all is swept that views have left that are closed now. If a share gets nowhere, what is left waits for the next. */
+void core_view_closed(struct core *core, uint64_t at)
+{
+    if (atom_load_rlx(&core->sweep.kept) <= at) /* CORE-5: no version has died since */
+        return;
+    atom_add_rlx(&core->sweep.wanted, 1); /* CORE-3 */
+    for (int i = 0; i < SWEEP_AT_ONCE && sweep_pending(core); i++)
+        sweep_share(core);
+}
+
+/* Where there is no room to retire, what is left waits for the next sweep. */
 static void sweep_all(struct core *core)
 {
-    const uint64_t wanted = atom_load_rlx(&core->sweep.wanted); /* CORE-3 */
-    uint64_t before = 1;
-    for (;;) {
-        const uint64_t at = atom_load_rlx(&core->sweep.at);                            /* CORE-3 */
-        if (at == before || (int64_t)(atom_load_rlx(&core->sweep.done) - wanted) >= 0) /* CORE-3 */
-            return;
-        before = at;
-        const struct soma__section section = soma__section_enter();
-        sweep_some(core, section.self);
-        core_exit(core, section);
-    }
+    if (atom_load_rlx(&core->sweep.kept) == 0) /* CORE-5 */
+        return;
+    const uint64_t wanted = atom_add_rlx(&core->sweep.wanted, 1) + 1;                                     /* CORE-3 */
+    for (int idle = 0; idle < SWEEP_AT_ONCE && (int64_t)(wanted - atom_load_rlx(&core->sweep.done)) > 0;) /* CORE-3 */
+        idle = sweep_share(core) ? 0 : idle + 1;
+}
+
+/* What the table is to have room for. Dead versions, which nobody counts, stand in the buckets, too: as long as there may be
+ * any, it does not shrink. */
+static uint64_t count_to_fit(const struct core *core)
+{
+    const uint64_t count = core_count(core);
+    const uint64_t room = dir_entries(&core->dir, dir_m(soma__dir_state(&core->dir)));
+    return count < room && (soma__clock_runs(&core->clock) || sweep_pending(core)) ? room : count;
 }
 
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
     if (small || changes % CORE_FIT_PERIOD == 0)
-        soma__dir_fit(&core->dir, core_count(core));
+        soma__dir_fit(&core->dir, count_to_fit(core));
     if (core->dir.shape.fill)
         look_for_grace(self);
     soma__dir_help(&core->dir, self);
@@ -360,7 +387,7 @@ enum soma_status core_shrink(struct core *core)
     sweep_all(core);
     for (int idle = 0; idle < SHRINK_IDLE_POLLS;) {
         const struct soma__section section = soma__section_enter();
-        const bool started = soma__dir_shrink_start(&core->dir, core_count(core), SHRINK_NOW_QUARTERS);
+        const bool started = soma__dir_shrink_start(&core->dir, count_to_fit(core), SHRINK_NOW_QUARTERS);
         const bool moved = soma__dir_shrink_step(&core->dir, section.self);
         const uint64_t state = soma__dir_state(&core->dir);
         core_exit(core, section);

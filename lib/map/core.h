@@ -78,6 +78,7 @@ struct core {
         struct atom done;   /* how many of them have had their dead versions let go */
         struct atom goal;   /* what will be done when the present sweep ends */
         struct atom at;     /* it has come to this hash; 0: none is under way */
+        struct atom kept;   /* the latest death of a version that was left in the list for a view, so far */
     } sweep;
 
     union {
@@ -121,8 +122,18 @@ uint64_t core_count(const struct core *core);
 enum soma_status core_reserve(struct core *core, uint64_t n);
 enum soma_status core_shrink(struct core *core);
 
-/* After a view has closed: its dead versions can go. Some go now, others with later updates, or core_shrink(). */
-void core_view_closed(struct core *core);
+/* Notes that a version with this death stays in the list for now.
+ * order CORE-5 relaxed | value only: who closes a view the while may see it too late, and leaves the version to the next sweep | pairs: CORE-5 */
+ALWAYS_INLINE void core_version_kept(struct core *core, uint64_t death)
+{
+    uint64_t kept = atom_load_rlx(&core->sweep.kept);                      /* CORE-5 */
+    while (kept < death && !atom_cas_rlx(&core->sweep.kept, &kept, death)) /* CORE-5 */
+        ;
+}
+
+/* After the view with this number has closed: its dead versions can go. Some go now, others with later updates, or
+ * core_shrink(). */
+void core_view_closed(struct core *core, uint64_t at);
 
 ALWAYS_INLINE struct core *core_of_owner(struct soma__owner *owner)
 {
@@ -143,6 +154,14 @@ ALWAYS_INLINE void core_counted(struct core *core, struct soma__reader *self, ui
     const uint64_t count = atom_add_rlx(&core->stripes[self->index % CORE_STRIPES].count, by) + by;
     if (UNLIKELY(count % CORE_HELP_PERIOD == 0))
         core_tend(core, self, count);
+}
+
+/* A number that nobody else gets, never 0: threads take them from a shared counter by the block. */
+uint64_t core_ticket_slow(struct soma__reader *self);
+
+ALWAYS_INLINE uint64_t core_ticket(struct soma__reader *self)
+{
+    return LIKELY(self->tickets[0] < self->tickets[1]) ? self->tickets[0]++ : core_ticket_slow(self);
 }
 
 /* What an update leaves behind, outside its section: released memory, a stall reported. */

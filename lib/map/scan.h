@@ -121,9 +121,9 @@ ALWAYS_INLINE void scan_fetch_entries(const struct core *core, enum soma__kind k
  * fetches for those behind it. */
 ALWAYS_INLINE void scan_fetch(const struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t hash)
 {
-    const unsigned shift = 64 - scan->m;
-    const uint64_t here = hash >> shift;
-    const uint64_t last = scan->to >> shift;
+    const unsigned shift = 63 - scan->m;
+    const uint64_t here = hash >> 1 >> shift;
+    const uint64_t last = scan->to >> 1 >> shift;
     if (scan->ahead <= here)
         scan->ahead = here + 1;
     for (; scan->ahead <= last && scan->ahead <= here + SCAN_FETCH_CELLS; scan->ahead++) {

@@ -124,90 +124,56 @@ static const struct core_shape shape = {
 
 /* ---- Lookup ---- */
 
+enum found {
+    FOUND_NOT,
+    FOUND,
+    FOUND_MARKED /* an entry that may be there or not: ask its stamps */
+};
+
 /* The one walk of all lookups, from an edge on. It may stand on entries that are no longer linked (see above). */
-ALWAYS_INLINE bool find_from(const struct soma__dir *dir, uint64_t edge, uint64_t hash, uint64_t *value)
+ALWAYS_INLINE enum found find_from(const struct soma__dir *dir, uint64_t edge, uint64_t hash, uint64_t *value)
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
             if (LIKELY(soma__dir_edge_ends(dir, WORD_CELL_LOG2, edge, hash)))
-                return false;
+                return FOUND_NOT;
             edge = soma__edge_read(soma__edge_bucket(edge));
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
         const uint64_t node_hash = soma__hash_read(node);
         if (node_hash > hash)
-            return false;
+            return FOUND_NOT;
         if (node_hash == hash) {
-            const uint64_t found = soma__value_read(node);
+            *value = soma__value_read(node);
             edge = soma__edge_read(&node->edge);
-            if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0)) {
-                *value = found;
-                return true;
-            }
-            if ((edge & (EDGE_FROZEN | EDGE_REPLACED)) == EDGE_FROZEN)
-                return false;
-            if ((edge & EDGE_FROZEN) == 0 && soma__visible(core_of_dir(dir), node, edge, SOMA__NOW)) {
-                *value = found;
-                return true;
-            }
-            continue; /* to its replacement, or behind a dead version */
+            if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0))
+                return FOUND;
+            if ((edge & EDGE_FROZEN) == 0)
+                return FOUND_MARKED;
+            if ((edge & EDGE_REPLACED) == 0)
+                return FOUND_NOT;
+            continue; /* to its replacement */
         }
         edge = soma__edge_read(&node->edge);
     }
 }
 
 /* A lookup from its bucket on: first at home, then in the list. */
-ALWAYS_INLINE bool find(const struct soma__dir *dir, uint64_t hash, uint64_t *value)
+ALWAYS_INLINE enum found find(const struct soma__dir *dir, uint64_t hash, uint64_t *value)
 {
     const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hash);
     if (LIKELY(soma__cell_find(bucket, hash, value)))
-        return true;
+        return FOUND;
     const uint64_t word = soma__edge_read(bucket);
     if (LIKELY(soma__edge_starts(word)))
         return find_from(dir, word, hash, value);
     return find_from(dir, soma__dir_start(dir, WORD_CELL_LOG2, hash), hash, value);
 }
 
-ALWAYS_INLINE enum soma_status get(const soma_u64 *map, uint64_t key, uint64_t *value)
+/* The same with all versions' stamps asked, at a number or now. */
+static enum soma_status find_at(const struct core *core, uint64_t hash, uint64_t at, uint64_t *value)
 {
-    const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
-    uint64_t found;
-    if (!find(&map->core.dir, hash, &found))
-        return SOMA_ABSENT;
-    if (value)
-        *value = found;
-    return SOMA_OK;
-}
-
-static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t key, uint64_t *value)
-{
-    if (!map) {
-        MISUSE("map is NULL");
-        return SOMA_E_INVALID;
-    }
-    const struct soma__section section = soma__section_enter();
-    const enum soma_status status = get(map, key, value);
-    soma__section_exit(section);
-    return status;
-}
-
-/* The fast path calls nothing but in its tail: the fewer instructions a lookup takes, the more lookups the processor
- * has under way, and the more of their cache misses overlap. */
-enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
-{
-    struct soma__reader *self = soma__self;
-    if (UNLIKELY(!self || !map))
-        return get_slow(map, key, value);
-    const struct soma__section section = soma__section_open(self);
-    const enum soma_status status = get(map, key, value);
-    soma__section_close(section);
-    return status;
-}
-
-enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value)
-{
-    const uint64_t hash = soma__mix_hash(&core->hash.mix, key);
     uint64_t edge = soma__dir_start(&core->dir, WORD_CELL_LOG2, hash);
     for (;;) {
         if (edge & EDGE_BUCKET) {
@@ -228,6 +194,50 @@ enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_
             return SOMA_OK;
         }
     }
+}
+
+enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value)
+{
+    return find_at(core, soma__mix_hash(&core->hash.mix, key), at, value);
+}
+
+/* For threads without a record, and where an entry has versions. */
+static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t hash, uint64_t *value)
+{
+    const struct soma__section section = soma__section_enter();
+    const enum soma_status status = find_at(&map->core, hash, SOMA__NOW, value);
+    soma__section_exit(section);
+    return status;
+}
+
+static NOINLINE enum soma_status get_first(const soma_u64 *map, uint64_t key, uint64_t *value)
+{
+    if (!map) {
+        MISUSE("map is NULL");
+        return SOMA_E_INVALID;
+    }
+    return get_slow(map, soma__mix_hash(&map->core.hash.mix, key), value);
+}
+
+/* The fast path calls nothing but in its tail: the fewer instructions a lookup takes, the more lookups the processor
+ * has under way, and the more of their cache misses overlap. */
+enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
+{
+    struct soma__reader *self = soma__self;
+    if (UNLIKELY(!self || !map))
+        return get_first(map, key, value);
+    const struct soma__section section = soma__section_open(self);
+    const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
+    uint64_t word;
+    const enum found found = find(&map->core.dir, hash, &word);
+    soma__section_close(section);
+    if (UNLIKELY(found == FOUND_MARKED))
+        return get_slow(map, hash, value);
+    if (found == FOUND_NOT)
+        return SOMA_ABSENT;
+    if (value)
+        *value = word;
+    return SOMA_OK;
 }
 
 /* Where a lookup goes on that has found nothing at home: the first edge that leads out of the cell's line. */
@@ -282,7 +292,9 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
     }
     for (size_t k = 0; k < more; k++) {
         uint64_t value = 0;
-        const bool hit = find_from(dir, edges[k], hashes[away[k]], &value);
+        const enum found found_it = find_from(dir, edges[k], hashes[away[k]], &value);
+        const bool hit =
+            found_it == FOUND_MARKED ? find_at(core, hashes[away[k]], SOMA__NOW, &value) == SOMA_OK : found_it == FOUND;
         hits += answer_at(away[k], hit, value, values, found);
     }
     return hits;

@@ -24,15 +24,16 @@ bool soma__visible(const struct core *core, const struct soma__node *node, uint6
 /* Freezes a dead version that nobody needs. There may be no room to retire it: then it stays for now. */
 static void let_go(const struct soma__list *list, struct soma__reader *self, struct soma__node *dead, uint64_t *edge)
 {
-    const struct soma__clock *clock = &core_of_list(list)->clock;
+    struct core *core = core_of_list(list);
     struct soma__stamps *stamps = soma__stamps_at(dead);
-    const uint64_t death = soma__stamp_death(clock, stamps);
-    if (soma__clock_needs(clock, soma__stamp_birth(clock, stamps), death))
-        return;
-    while ((*edge & EDGE_FROZEN) == 0 && soma__order_room(list, self, dead, *edge) == SOMA_OK) {
+    const uint64_t death = soma__stamp_death(&core->clock, stamps);
+    const bool needed = soma__clock_needs(&core->clock, soma__stamp_birth(&core->clock, stamps), death);
+    while (!needed && (*edge & EDGE_FROZEN) == 0 && soma__order_room(list, self, dead, *edge) == SOMA_OK) {
         if (soma__edge_swap(&dead->edge, edge, *edge | EDGE_FROZEN))
             *edge |= EDGE_FROZEN;
     }
+    if ((*edge & EDGE_FROZEN) == 0)
+        core_version_kept(core, death);
 }
 
 void soma__version_settle(const struct soma__list *list, struct soma__reader *self, struct soma__node *node,

@@ -81,8 +81,8 @@ void soma__version_settle(const struct soma__list *list, struct soma__reader *se
 
 /* What a view sees under a key. OK or ABSENT; inside a section. */
 enum soma_status soma__u64_get_at(const struct core *core, uint64_t key, uint64_t at, uint64_t *value);
-enum soma_status soma__map_get_copy_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
-                                       size_t cap, size_t *len);
+enum soma_status soma__map_get_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
+                                  size_t cap, size_t *len, uint64_t *version);
 
 /* What follows changes the list at a place that a walk has found, inside a section in which soma__clock_runs(). SOMA_OK:
  * done. CORE_AGAIN: something has changed meanwhile, and the caller still has what it has made. Else an error. */

@@ -63,6 +63,11 @@ void soma__chunks_work(struct soma__reader *self);
  * the visit stays short: some tens of microseconds. */
 #define WORK_CHUNKS SIZED(4, 1)
 
+/* Makes room for one call of the program's, so that the soma__call_retire() that follows in the same section cannot
+ * fail: soma_retire() in two halves. */
+enum soma_status soma__call_prepare(struct soma__reader *self);
+void soma__call_retire(struct soma__reader *self, void (*fn)(void *), void *arg);
+
 /* Called once, when the library is loaded. */
 void soma__fork_install(void);
 

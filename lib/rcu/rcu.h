@@ -70,6 +70,7 @@ struct soma__reader {
     uint64_t due;                 /* enum soma__due: work to be done outside the section */
     bool at_limit;                /* with that work, everybody's open chunks are to be collected */
     uint64_t tended;              /* shares of growth that the thread has done; see core.c */
+    uint64_t tickets[2];          /* numbers that it may give, from the first up to the second; see core.h */
     uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
     uint64_t side;                /* the side it then saw */
     uint64_t wanted;              /* bytes that a call could not have under its owner's cap */

@@ -451,6 +451,16 @@ static void user_gone(struct soma__owner *owner)
 static struct soma__owner user_owner = {
     .release = user_release, .gone = user_gone, .refs = {1}, .deferred_max = UINT64_MAX};
 
+enum soma_status soma__call_prepare(struct soma__reader *self)
+{
+    return soma__retire_prepare(self, &user_owner, 1);
+}
+
+void soma__call_retire(struct soma__reader *self, void (*fn)(void *), void *arg)
+{
+    soma__retire(self, (uintptr_t)fn, (uintptr_t)arg, 1);
+}
+
 enum soma_status soma_retire(void (*fn)(void *), void *arg)
 {
     if (!fn) {
@@ -458,9 +468,9 @@ enum soma_status soma_retire(void (*fn)(void *), void *arg)
         return SOMA_E_INVALID;
     }
     const struct soma__section section = soma__section_enter();
-    const enum soma_status status = soma__retire_prepare(section.self, &user_owner, 1);
+    const enum soma_status status = soma__call_prepare(section.self);
     if (status == SOMA_OK)
-        soma__retire(section.self, (uintptr_t)fn, (uintptr_t)arg, 1);
+        soma__call_retire(section.self, fn, arg);
     if (UNLIKELY(soma__section_end(section)))
         soma__section_work(section.self);
     return status;

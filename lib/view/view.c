@@ -44,9 +44,10 @@ void soma_view_close(soma_view *view)
     if (!view)
         return;
     struct core *core = view->core;
+    const uint64_t at = view->at;
     soma__clock_leave(&core->clock, view->slot);
     soma__mem_free(view, sizeof *view);
-    core_view_closed(core);
+    core_view_closed(core, at);
 }
 
 enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t *value)
@@ -61,8 +62,8 @@ enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t
     return status;
 }
 
-enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size_t key_len, void *buf, size_t cap,
-                                    size_t *len)
+enum soma_status soma_view_get_version(const soma_view *view, const void *key, size_t key_len, void *buf, size_t cap,
+                                       size_t *len, uint64_t *version)
 {
     if (UNLIKELY(!view || view->core->kind->words || (!key && key_len > 0) || key_len > SOMA_LEN_MAX ||
                  (!buf && cap > 0))) {
@@ -70,9 +71,15 @@ enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size
         return SOMA_E_INVALID;
     }
     const struct soma__section section = soma__section_enter();
-    const enum soma_status status = soma__map_get_copy_at(view->core, key, key_len, view->at, buf, cap, len);
+    const enum soma_status status = soma__map_get_at(view->core, key, key_len, view->at, buf, cap, len, version);
     soma__section_exit(section);
     return status;
+}
+
+enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size_t key_len, void *buf, size_t cap,
+                                    size_t *len)
+{
+    return soma_view_get_version(view, key, key_len, buf, cap, len, NULL);
 }
 
 /* ---- Counting ---- */

@@ -139,6 +139,8 @@ enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *key, uint64
         MISUSE("cursor is NULL, or goes through a byte map");
         return SOMA_E_INVALID;
     }
+    if (UNLIKELY(cursor->sorted != NULL))
+        return soma__sorted_next_u64(cursor->sorted, key, value);
     const enum soma_status status = ready(cursor);
     if (UNLIKELY(status != SOMA_OK))
         return status;
@@ -157,6 +159,8 @@ enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *ke
         MISUSE("cursor is NULL, or goes through a word map");
         return SOMA_E_INVALID;
     }
+    if (UNLIKELY(cursor->sorted != NULL))
+        return soma__sorted_next_ref(cursor->sorted, key, value);
     const enum soma_status status = ready(cursor);
     if (UNLIKELY(status != SOMA_OK))
         return status;
@@ -186,7 +190,7 @@ uint64_t soma_cursor_token(const soma_cursor *cursor)
         MISUSE("cursor is NULL");
         return 0;
     }
-    return cursor->token;
+    return cursor->sorted ? soma__sorted_token(cursor->sorted) : cursor->token;
 }
 
 enum soma_status soma_cursor_seek(soma_cursor *cursor, uint64_t token)
@@ -195,7 +199,10 @@ enum soma_status soma_cursor_seek(soma_cursor *cursor, uint64_t token)
         MISUSE("cursor is NULL");
         return SOMA_E_INVALID;
     }
-    go_to(cursor, token);
+    if (cursor->sorted)
+        soma__sorted_seek(cursor->sorted, token);
+    else
+        go_to(cursor, token);
     return SOMA_OK;
 }
 
@@ -204,6 +211,10 @@ enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t p
     if (!cursor || part >= parts) {
         MISUSE("cursor is NULL, or part is not below parts");
         return SOMA_E_INVALID;
+    }
+    if (cursor->sorted) {
+        soma__sorted_part(cursor->sorted, part, parts);
+        return SOMA_OK;
     }
     const uint64_t width = UINT64_MAX / parts; /* parts * width hashes, and the rest to the last */
     cursor->first = part * width;
@@ -232,6 +243,7 @@ static enum soma_status cursor_new(struct core *core, enum soma__kind kind, uint
     cursor->last = UINT64_MAX;
     cursor->bytes = NULL;
     cursor->bytes_cap = 0;
+    cursor->sorted = NULL;
     go_to(cursor, 0);
     *out = cursor;
     return SOMA_OK;
@@ -268,6 +280,8 @@ void soma_cursor_close(soma_cursor *cursor)
 {
     if (!cursor)
         return;
+    if (cursor->sorted)
+        soma__sorted_free(cursor->sorted);
     if (cursor->bytes)
         soma__mem_free(cursor->bytes, cursor->bytes_cap);
     soma__mem_free(cursor, sizeof *cursor);

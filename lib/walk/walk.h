@@ -32,13 +32,17 @@ struct walk_item {
     size_t key_len;
 };
 
+/* All entries of a view in the order of their keys: sorted.c. */
+struct walk_sorted;
+
 struct soma_cursor {
     struct core *core;    /* constant, like the two below */
     enum soma__kind kind; /* of map */
     uint64_t at;          /* the instant: SOMA__NOW, or a view's */
     uint64_t first;       /* the part: the hashes from first to last */
     uint64_t last;
-    uint64_t token; /* the place behind the last entry given */
+    uint64_t token;             /* the place behind the last entry given */
+    struct walk_sorted *sorted; /* NULL, or what to go through instead of the map */
 
     struct soma__scan scan; /* behind what has been fetched */
     unsigned next;          /* to be given */
@@ -51,5 +55,12 @@ struct soma_cursor {
         struct walk_item items[WALK_ITEMS];
     } batch;
 };
+
+enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key, uint64_t *value);
+enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value);
+uint64_t soma__sorted_token(const struct walk_sorted *sorted);
+void soma__sorted_seek(struct walk_sorted *sorted, uint64_t token);
+void soma__sorted_part(struct walk_sorted *sorted, uint32_t part, uint32_t parts);
+void soma__sorted_free(struct walk_sorted *sorted);
 
 #endif

@@ -48,6 +48,8 @@ extern const struct bench bench_load;
 extern const struct bench bench_batch;
 extern const struct bench bench_memory;
 extern const struct bench bench_space;
+extern const struct bench bench_scan;
+extern const struct bench bench_views;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {

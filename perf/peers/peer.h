@@ -84,6 +84,7 @@ extern const struct peer_ops peer_mutex;
 extern const struct peer_ops peer_rwlock;
 extern const struct peer_ops peer_stripes;
 extern const struct peer_ops peer_std;
+extern const struct peer_ops peer_array;
 
 /* For maps that have nothing to do in a call. */
 void peer_nothing(void);

@@ -79,6 +79,18 @@ static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t
     return soma_map_put_many(map, key_bytes, value_bytes, n, done);
 }
 
+#define soma_cursor_open soma_cursor_open_map
+
+static inline bool next_value(soma_cursor *cursor, uint64_t *value)
+{
+    struct soma_bytes there;
+    const enum soma_status status = soma_cursor_next_ref(cursor, NULL, &there);
+    must(status);
+    if (status == SOMA_OK)
+        memcpy(value, there.data, sizeof *value);
+    return status == SOMA_OK;
+}
+
 #else
 
 #define MAP "soma_u64"
@@ -123,6 +135,14 @@ static size_t get_many(void *map, const peer_key *keys, size_t n, uint64_t *valu
 static enum soma_status put_many(void *map, const peer_key *keys, const uint64_t *values, size_t n, size_t *done)
 {
     return soma_u64_put_many(map, keys, values, n, done);
+}
+
+#define soma_cursor_open soma_cursor_open_u64
+
+static inline bool next_value(soma_cursor *cursor, uint64_t *value)
+{
+    uint64_t key;
+    return soma_cursor_next_u64(cursor, &key, value) == SOMA_OK;
 }
 
 #endif
@@ -185,6 +205,17 @@ static size_t put_batch(void *map, const peer_key *keys, size_t n)
     return stored;
 }
 
+static uint64_t scan(void *map, uint64_t *sum)
+{
+    soma_cursor *cursor = NULL;
+    uint64_t n = 0;
+    must(soma_cursor_open(map, &cursor));
+    for (uint64_t value; next_value(cursor, &value); n++)
+        *sum += value;
+    soma_cursor_close(cursor);
+    return n;
+}
+
 static uint64_t count(void *map)
 {
     return soma_count_approx(map);
@@ -213,6 +244,7 @@ const struct peer_ops peer_soma = {
     .put_each = put_each,
     .upsert_each = upsert_each,
     .remove_each = remove_each,
+    .scan = scan,
     .count = count,
     .settle = soma_barrier_wait,
     .shrink = shrink,
@@ -230,6 +262,7 @@ const struct peer_ops peer_soma_spacious = {
     .put_each = put_each,
     .upsert_each = upsert_each,
     .remove_each = remove_each,
+    .scan = scan,
     .count = count,
     .settle = soma_barrier_wait,
     .shrink = shrink,
@@ -248,6 +281,7 @@ const struct peer_ops peer_soma_batch = {
     .put_each = put_batch,
     .upsert_each = upsert_each,
     .remove_each = remove_each,
+    .scan = scan,
     .count = count,
     .settle = soma_barrier_wait,
     .shrink = shrink,

@@ -56,6 +56,24 @@ static void new_without_out(void)
     cr_assert_eq(status, SOMA_E_INVALID);
 }
 
+static void cursor_of_null(void)
+{
+    soma_cursor *cursor = NULL;
+    const enum soma_status status = soma_cursor_open_u64(NULL, &cursor);
+    cr_assert_eq(status, SOMA_E_INVALID);
+}
+
+static void cursor_of_the_other_kind(void)
+{
+    soma_u64 *map = NULL;
+    soma_cursor *cursor = NULL;
+    cr_assert_eq(soma_u64_new(NULL, &map), SOMA_OK);
+    cr_assert_eq(soma_cursor_open_u64(map, &cursor), SOMA_OK);
+    cr_assert_eq(soma_cursor_next_ref(cursor, NULL, NULL), SOMA_E_INVALID);
+    soma_cursor_close(cursor);
+    soma_u64_free(map);
+}
+
 static void synchronize_inside(void)
 {
     soma_read_enter();
@@ -82,8 +100,9 @@ static void no_mistake(void)
 
 Test(misuse, is_named_in_debug_builds)
 {
-    void (*const mistakes[])(void) = {get_null,        map_put_null,       map_get_null_key, retire_null,
-                                      new_without_out, synchronize_inside, barrier_inside};
+    void (*const mistakes[])(void) = {get_null,       map_put_null,    map_get_null_key,
+                                      retire_null,    new_without_out, synchronize_inside,
+                                      barrier_inside, cursor_of_null,  cursor_of_the_other_kind};
     for (size_t i = 0; i < sizeof mistakes / sizeof mistakes[0]; i++)
         cr_assert_eq(was_named(mistakes[i]), SOMA_TEST_CHECKS, "mistake %zu", i);
 }

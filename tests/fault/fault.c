@@ -39,6 +39,9 @@ enum site {
     BATCH,
     WORD_ENTRY,
     BYTE_ENTRY,
+    CURSOR,
+    CURSOR_BYTES,
+    VIEW,
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
@@ -49,9 +52,10 @@ enum site {
 static const char *const site_names[SITES] = {
     [RECORD] = "a thread's record",          [RECORD_KEY] = "a thread's key",
     [BATCH] = "a batch of retired memory",   [WORD_ENTRY] = "an entry of a word map",
-    [BYTE_ENTRY] = "an entry of a byte map", [RANGE] = "a map's addresses",
-    [FIRST_PAGE] = "a map's first page",     [MORE_PAGES] = "pages for growth",
-    [OTHER] = "something unknown",
+    [BYTE_ENTRY] = "an entry of a byte map", [CURSOR] = "a cursor",
+    [CURSOR_BYTES] = "a cursor's bytes",     [VIEW] = "a view, and what is made of it",
+    [RANGE] = "a map's addresses",           [FIRST_PAGE] = "a map's first page",
+    [MORE_PAGES] = "pages for growth",       [OTHER] = "something unknown",
 };
 
 static struct site_account {
@@ -62,8 +66,11 @@ static struct site_account {
 /* A batch has 4 KiB, entries here some hundred bytes at the most. */
 #define BATCH_LEAST 4000
 
-static bool in_byte_map;     /* whose entries those are */
-static bool in_opening;      /* the first commitment of a map */
+static bool in_byte_map;    /* whose entries those are */
+static bool in_opening;     /* the first commitment of a map */
+static bool in_cursor_open; /* nothing else asks for memory in a cursor's calls */
+static bool in_cursor_next;
+static bool in_view_calls;   /* opening, sorting, copying and comparing */
 static bool set_up_refused;  /* something before main() */
 static bool advice_declined; /* madvise() fails, as it does on locked memory */
 
@@ -82,6 +89,10 @@ static bool refuse(enum site site)
 
 static enum site malloc_site(size_t size)
 {
+    if (in_cursor_open || in_cursor_next)
+        return in_cursor_open ? CURSOR : CURSOR_BYTES;
+    if (in_view_calls)
+        return VIEW;
     return size >= BATCH_LEAST ? BATCH : in_byte_map ? BYTE_ENTRY : WORD_ENTRY;
 }
 
@@ -431,6 +442,106 @@ static void do_clear(void)
         EXPECT_EQ(world.count, 0);
 }
 
+/* Whether there was one; without memory, the same call finds it as soon as there is some. */
+static bool next_entry(soma_cursor *cursor, uint64_t *key, uint64_t *value)
+{
+    in_cursor_next = true;
+    arm();
+    enum soma_status status = world.kind->next(cursor, key, value);
+    if (status != SOMA_END && !done_without_map(status, SOMA_OK))
+        status = world.kind->next(cursor, key, value);
+    atomic_store(&armed, false);
+    in_cursor_next = false;
+    EXPECT(status == SOMA_OK || status == SOMA_END);
+    return status == SOMA_OK;
+}
+
+static void do_walk(void)
+{
+    soma_cursor *cursor = NULL;
+    bool given[KEYS] = {false};
+    uint64_t count = 0;
+    uint64_t key = 0;
+    uint64_t value = 0;
+    in_cursor_open = true;
+    arm();
+    const bool opened = done_without_map(world.kind->walk(world.map, &cursor), SOMA_OK);
+    in_cursor_open = false;
+    EXPECT_EQ(opened, cursor != NULL);
+    if (!opened)
+        return;
+    for (; next_entry(cursor, &key, &value); count++) {
+        EXPECT(key < KEYS && !given[key] && world.there[key] && world.value[key] == value);
+        given[key % KEYS] = true;
+    }
+    EXPECT_EQ(count, world.count);
+    soma_cursor_close(cursor);
+}
+
+static enum soma_status open_view(soma_view **view)
+{
+    return world.kind == &kinds[0] ? soma_u64_view_open(world.map, view) : soma_map_view_open(world.map, view);
+}
+
+static enum soma_status copy_view(const soma_view *view, void **copy)
+{
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    const enum soma_status status = world.kind == &kinds[0] ? soma_u64_copy(view, NULL, NULL, NULL, &words)
+                                                            : soma_map_copy(view, NULL, NULL, NULL, &bytes);
+    *copy = world.kind == &kinds[0] ? (void *)words : (void *)bytes;
+    return status;
+}
+
+static void check_sorted(soma_cursor *cursor)
+{
+    uint64_t key = 0;
+    uint64_t value = 0;
+    uint64_t count = 0;
+    for (; world.kind->next(cursor, &key, &value) == SOMA_OK; count++)
+        EXPECT(key < KEYS && world.there[key] && world.value[key] == value);
+    EXPECT_EQ(count, world.count);
+}
+
+static void check_copy(void *copy)
+{
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(world.kind->get(copy, key, NULL), world.there[key] ? SOMA_OK : SOMA_ABSENT);
+    EXPECT_EQ(world.kind->count(copy), world.count);
+}
+
+/* A view, and what can be made of it: done, or not at all. */
+static void do_view(void)
+{
+    soma_view *view = NULL;
+    soma_cursor *sorted = NULL;
+    void *copy = NULL;
+    bool equal = false;
+    in_view_calls = true;
+    arm();
+    const bool opened = done_without_map(open_view(&view), SOMA_OK);
+    EXPECT_EQ(opened, view != NULL);
+    if (opened) {
+        arm();
+        if (done_without_map(soma_cursor_open_sorted(view, &sorted), SOMA_OK))
+            check_sorted(sorted);
+        arm();
+        if (done_without_map(copy_view(view, &copy), SOMA_OK))
+            check_copy(copy);
+        else
+            EXPECT(!copy);
+        arm();
+        const bool compared = done_without_map(soma_view_equal(view, view, &equal), SOMA_OK);
+        EXPECT_EQ(compared, equal);
+    }
+    soma_cursor_close(sorted);
+    if (copy)
+        world.kind->close(copy);
+    soma_view_close(view);
+    in_view_calls = false;
+    soma_barrier_wait();
+}
+
 static atomic_uint calls_due;
 static atomic_uint calls_run;
 
@@ -446,6 +557,48 @@ static void do_retire(uint64_t key)
     arm();
     if (done(soma_retire(count_call, NULL), SOMA_OK))
         atomic_fetch_add(&calls_due, 1);
+}
+
+/* A cell, which holds what was last published in it, whatever is refused. */
+static struct soma_cell cell;
+static char objects[4 * KEYS];
+static char *published;
+static unsigned objects_made;
+
+static void object_gone(void *object)
+{
+    EXPECT(object != soma_cell_read(&cell));
+    count_call(object);
+}
+
+static void published_if(bool done, char *next)
+{
+    EXPECT(soma_cell_read(&cell) == (done ? next : published));
+    if (!done)
+        return;
+    if (published)
+        atomic_fetch_add(&calls_due, 1);
+    published = next;
+}
+
+static void do_publish(uint64_t key)
+{
+    (void)key;
+    char *next = &objects[objects_made++];
+    arm();
+    published_if(done(soma_cell_publish(&cell, next, object_gone), SOMA_OK), next);
+}
+
+static void do_publish_if(uint64_t key)
+{
+    char *next = &objects[objects_made++];
+    arm();
+    if (key % 3 == 0) {
+        (void)done(soma_cell_publish_if(&cell, next, next + 1, object_gone), SOMA_CHANGED);
+        EXPECT(soma_cell_read(&cell) == published);
+    } else {
+        published_if(done(soma_cell_publish_if(&cell, published, next, object_gone), SOMA_OK), next);
+    }
 }
 
 /* ---- Scenarios ---- */
@@ -519,6 +672,7 @@ static void thread_body(unsigned index, void *unused)
 {
     (void)unused;
     do_put(index);
+    do_publish(index);
     do_retire(index);
     do_remove(index);
     on_keys(do_put, 10, 30);
@@ -547,6 +701,8 @@ static void every_verb(void)
     on_keys(do_remove, 0, 550);
     on_keys(do_remove_if, 550, 600);
     on_keys(do_retire, 0, 300);
+    on_keys(do_publish, 0, 600);
+    on_keys(do_publish_if, 0, 600);
     on_keys(do_update, 0, 50);
     do_put_many(20);
     do_put_many(KEYS - 30);
@@ -557,6 +713,18 @@ static void every_verb(void)
     on_keys(do_put_new, 90, 150);
     on_keys(do_fetch_add, 140, 200);
     check_all();
+    close_map();
+}
+
+static void walks(void)
+{
+    open_map();
+    on_keys(do_put, 0, 10);
+    do_walk();
+    do_view();
+    on_keys(do_put, 0, 200);
+    do_walk();
+    do_view();
     close_map();
 }
 
@@ -963,6 +1131,10 @@ int main(int argc, char **argv)
         {"map-all-after", faults, &(const struct setup){every_verb, 1, true}},
         {"sums-one", faults, &(const struct setup){byte_sums, 1, false}},
         {"sums-all-after", faults, &(const struct setup){byte_sums, 1, true}},
+        {"walks-u64-one", faults, &(const struct setup){walks, 0, false}},
+        {"walks-u64-all-after", faults, &(const struct setup){walks, 0, true}},
+        {"walks-map-one", faults, &(const struct setup){walks, 1, false}},
+        {"walks-map-all-after", faults, &(const struct setup){walks, 1, true}},
         {"sites", sites, NULL}, /* after all that may refuse */
         {"pages-back", pages_case, NULL},
         {"pages-stay", pages_case, "stay"},

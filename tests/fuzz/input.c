@@ -37,7 +37,7 @@ static unsigned flags_of(unsigned byte)
 /* Whether an operation makes sense with these options: values that are pointers cannot be counted with, nor compared. */
 static bool fits(unsigned flags, enum verb verb)
 {
-    if (verb >= VERBS || verb == DO_MEET) /* who does not come keeps the others waiting */
+    if (verb >= DO_PUBLISH || verb == DO_MEET) /* who does not come keeps the others waiting */
         return false;
     if (verb == DO_SUB) /* of another's word it makes no sense */
         return false;

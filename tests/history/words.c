@@ -237,7 +237,26 @@ static enum soma_status words_shrink(void *map)
     return soma_map_shrink(map);
 }
 
-const struct kind words_kind = {"words",         words_open,    words_close,     words_get,      words_get_many,
-                                words_put,       words_put_new, words_replace,   words_cas,      words_remove,
-                                words_remove_if, words_update,  words_fetch_add, words_put_many, words_clear,
-                                words_count,     words_reserve, words_shrink,    NULL,           NULL};
+const struct kind words_kind = {"words",
+                                words_open,
+                                words_close,
+                                words_get,
+                                words_get_many,
+                                words_put,
+                                words_put_new,
+                                words_replace,
+                                words_cas,
+                                words_remove,
+                                words_remove_if,
+                                words_update,
+                                words_fetch_add,
+                                words_put_many,
+                                words_clear,
+                                words_count,
+                                words_reserve,
+                                words_shrink,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL,
+                                NULL};

@@ -2,7 +2,8 @@
 /* cursor.c - one thread changes a map, of either kind, with good and with bad hashes, and goes on with a cursor in between.
  * An oracle, plain arrays, knows which keys are there, and which have been there since the walk began: each of these must
  * have been given once when it ends, and no key twice. Now and then the cursor is replaced by a new one at its token. A
- * pass without changes gives what is there, whole or in parts. */
+ * pass without changes gives what is there, whole or in parts. Views are kept for a while, together with what the oracle said when
+ * they were opened: that is what their cursors must give, and what their copies hold. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@
 #include "kinds.h"
 #include "map/map_internal.h"
 #include "support.h"
+
+#define VIEWS 3
 
 /* Which hashes the keys have. */
 enum spread {
@@ -26,6 +29,7 @@ struct setup {
     int kind;
     size_t size;
     enum spread spread;
+    bool views;
 };
 
 struct key {
@@ -45,6 +49,13 @@ struct model {
     uint64_t count;
     soma_cursor *cursor; /* of the walk that is under way */
     uint64_t walks;
+    struct kept {
+        soma_view *view;
+        struct key *keys;
+        uint64_t count;
+    } kept[VIEWS];
+    uint64_t shown;
+    bool views;
 };
 
 /* ---- Keys ---- */
@@ -208,6 +219,31 @@ static void pass(struct model *m, soma_cursor *cursor, uint64_t pause, bool *see
     EXPECT_EQ(m->kind->next(cursor, &key, &value), SOMA_END);
 }
 
+/* Some entries by one cursor, the rest by another from the first one's token: together all of them; twice only what tokens
+ * are said to repeat. */
+static void pass_in_two(struct model *m)
+{
+    bool *seen = need(m->size, sizeof *seen);
+    uint64_t count = 0;
+    uint64_t key = 0;
+    uint64_t value = 0;
+    soma_cursor *cursor = NULL;
+    soma_cursor *other = NULL;
+    EXPECT_EQ(m->kind->walk(m->map, &cursor), SOMA_OK);
+    EXPECT_EQ(m->kind->walk(m->map, &other), SOMA_OK);
+    for (uint64_t n = rng_below(&m->rng, 200); n > 0 && m->kind->next(cursor, &key, &value) == SOMA_OK; n--) {
+        seen[index_of(m, key)] = true;
+        count++;
+    }
+    EXPECT_EQ(soma_cursor_seek(other, soma_cursor_token(cursor)), SOMA_OK);
+    pass(m, other, 0, seen, &count);
+    EXPECT_EQ(count, m->count);
+    soma_cursor_close(cursor);
+    soma_cursor_close(other);
+    free(seen);
+    verified(m->size);
+}
+
 static void whole_pass(struct model *m)
 {
     bool *seen = need(m->size, sizeof *seen);
@@ -227,6 +263,86 @@ static void whole_pass(struct model *m)
     verified(m->size);
 }
 
+/* ---- Views ---- */
+
+static soma_view *view_of(const struct model *m, void *map)
+{
+    soma_view *view = NULL;
+    EXPECT_EQ(m->kind == &kinds[0] ? soma_u64_view_open(map, &view) : soma_map_view_open(map, &view), SOMA_OK);
+    return view;
+}
+
+static void keep_view(struct model *m, struct kept *kept)
+{
+    kept->view = view_of(m, m->map);
+    kept->keys = need(m->size, sizeof *kept->keys);
+    memcpy(kept->keys, m->keys, m->size * sizeof *kept->keys);
+    kept->count = m->count;
+}
+
+/* Gives the entries that were there, each once; from the least to the greatest, if they are sorted and words. */
+static void check_kept(const struct model *m, const struct kept *kept, soma_cursor *cursor, bool sorted)
+{
+    bool *seen = need(m->size, sizeof *seen);
+    uint64_t key = 0;
+    uint64_t value = 0;
+    uint64_t before = 0;
+    uint64_t count = 0;
+    for (; m->kind->next(cursor, &key, &value) == SOMA_OK; count++) {
+        const size_t i = index_of(m, key);
+        EXPECT(kept->keys[i].there && kept->keys[i].value == value && !seen[i]);
+        EXPECT(!sorted || m->kind != &kinds[0] || count == 0 || key > before);
+        seen[i] = true;
+        before = key;
+    }
+    EXPECT_EQ(count, kept->count);
+    free(seen);
+    verified(count);
+}
+
+static void check_copied(const struct model *m, const struct kept *kept)
+{
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    EXPECT_EQ(m->kind == &kinds[0] ? soma_u64_copy(kept->view, NULL, NULL, NULL, &words)
+                                   : soma_map_copy(kept->view, NULL, NULL, NULL, &bytes),
+              SOMA_OK);
+    void *copy = m->kind == &kinds[0] ? (void *)words : (void *)bytes;
+    EXPECT_EQ(m->kind->count(copy), kept->count);
+    soma_view *view = view_of(m, copy);
+    bool equal = false;
+    EXPECT_EQ(soma_view_equal(kept->view, view, &equal), SOMA_OK);
+    EXPECT(equal);
+    soma_view_close(view);
+    m->kind->close(copy);
+}
+
+static void drop_view(struct model *m, struct kept *kept)
+{
+    soma_cursor *cursor = NULL;
+    EXPECT_EQ(soma_view_count(kept->view), kept->count);
+    EXPECT_EQ(soma_cursor_open_view(kept->view, &cursor), SOMA_OK);
+    check_kept(m, kept, cursor, false);
+    soma_cursor_close(cursor);
+    EXPECT_EQ(soma_cursor_open_sorted(kept->view, &cursor), SOMA_OK);
+    check_kept(m, kept, cursor, true);
+    soma_cursor_close(cursor);
+    check_copied(m, kept);
+    soma_view_close(kept->view);
+    free(kept->keys);
+    kept->view = NULL;
+    m->shown++;
+}
+
+static void some_view(struct model *m)
+{
+    struct kept *kept = &m->kept[rng_below(&m->rng, VIEWS)];
+    if (kept->view)
+        drop_view(m, kept);
+    else
+        keep_view(m, kept);
+}
+
 /* ---- Runs ---- */
 
 static void play(struct model *m)
@@ -237,9 +353,12 @@ static void play(struct model *m)
             for (uint64_t n = rng_below(&m->rng, m->size); n > 0; n--)
                 change(m);
             walk_some(m);
+            if (m->views && rng_below(&m->rng, 8) == 0)
+                some_view(m);
         }
         upheaval(m);
         whole_pass(m);
+        pass_in_two(m);
     } while (now_seconds() < end && failures() == 0);
 }
 
@@ -253,8 +372,14 @@ static void run(const void *arg)
     m.map = kind_open(m.kind, &options);
     if (setup->spread == SIXTEEN || setup->spread == ONE)
         soma__map_hash_mask(m.map, setup->spread == ONE ? 0 : UINT64_C(15) << 60);
+    m.views = setup->views;
     play(&m);
     soma_cursor_close(m.cursor);
+    for (int i = 0; i < VIEWS; i++) {
+        if (m.kept[i].view)
+            drop_view(&m, &m.kept[i]);
+    }
+    EXPECT_EQ(m.shown > 0, m.views);
     m.kind->close(m.map);
     EXPECT(m.walks > 0);
     free(m.keys);
@@ -264,16 +389,22 @@ static void run(const void *arg)
 int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
-        {"u64-few", run, &(const struct setup){0, 6, GOOD}},
-        {"u64-some", run, &(const struct setup){0, 500, GOOD}},
-        {"u64-many", run, &(const struct setup){0, 20000, GOOD}},
-        {"u64-lowest", run, &(const struct setup){0, 300, LOWEST}},
-        {"u64-highest", run, &(const struct setup){0, 300, HIGHEST}},
-        {"map-few", run, &(const struct setup){1, 6, GOOD}},
-        {"map-some", run, &(const struct setup){1, 500, GOOD}},
-        {"map-many", run, &(const struct setup){1, 20000, GOOD}},
-        {"map-sixteen", run, &(const struct setup){1, 400, SIXTEEN}},
-        {"map-one", run, &(const struct setup){1, 150, ONE}},
+        {"u64-few", run, &(const struct setup){0, 6, GOOD, false}},
+        {"u64-some", run, &(const struct setup){0, 500, GOOD, false}},
+        {"u64-many", run, &(const struct setup){0, 20000, GOOD, false}},
+        {"u64-lowest", run, &(const struct setup){0, 300, LOWEST, false}},
+        {"u64-highest", run, &(const struct setup){0, 300, HIGHEST, false}},
+        {"map-few", run, &(const struct setup){1, 6, GOOD, false}},
+        {"map-some", run, &(const struct setup){1, 500, GOOD, false}},
+        {"map-many", run, &(const struct setup){1, 20000, GOOD, false}},
+        {"map-sixteen", run, &(const struct setup){1, 400, SIXTEEN, false}},
+        {"map-one", run, &(const struct setup){1, 150, ONE, false}},
+        {"u64-few-views", run, &(const struct setup){0, 6, GOOD, true}},
+        {"u64-views", run, &(const struct setup){0, 500, GOOD, true}},
+        {"u64-highest-views", run, &(const struct setup){0, 300, HIGHEST, true}},
+        {"map-few-views", run, &(const struct setup){1, 6, GOOD, true}},
+        {"map-views", run, &(const struct setup){1, 500, GOOD, true}},
+        {"map-one-views", run, &(const struct setup){1, 150, ONE, true}},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -124,7 +124,7 @@ struct model_result {
     uint64_t executions;
     uint64_t failed_at;
     unsigned outcomes; /* different ones */
-    double seconds;
+    double seconds;    /* of the processor */
     char reason[256];
 };
 

@@ -50,15 +50,18 @@ enum verb {
     DO_RETIRE,
     DO_BARRIER,
     DO_SYNCHRONIZE,
-    DO_OTHER_MAP, /* a map of its own, whose last entries outlive it */
-    DO_MEET,      /* wait until all threads are here */
-    DO_SUB,       /* take the last addition back, if it was one to a key that was there */
-    DO_WALK,      /* a cursor, through all of the map */
-    DO_WALK_ANEW, /* the same; after each entry it goes to its own token */
-    DO_OPEN,      /* open a view in a slot, 1 to 4, if there is none */
-    DO_SEE,       /* look a key up in the view of a slot, if there is one */
-    DO_CLOSE,     /* close the view of a slot; what is open at the end is looked at once more, and closed */
-    DO_SEE_ALL,   /* a cursor through a view, and its count */
+    DO_OTHER_MAP,  /* a map of its own, whose last entries outlive it */
+    DO_MEET,       /* wait until all threads are here */
+    DO_SUB,        /* take the last addition back, if it was one to a key that was there */
+    DO_WALK,       /* a cursor, through all of the map */
+    DO_WALK_ANEW,  /* the same; after each entry it goes to its own token */
+    DO_PUBLISH,    /* a new object in a cell that all threads share; the old one is freed after its readers */
+    DO_PUBLISH_IF, /* in the place of the object that is read first, in the same section */
+    DO_BORROW,     /* what the cell holds, in a section; exit looks at it again */
+    DO_OPEN,       /* open a view in a slot, 1 to 4, if there is none */
+    DO_SEE,        /* look a key up in the view of a slot, if there is one */
+    DO_CLOSE,      /* close the view of a slot; what is open at the end is looked at once more, and closed */
+    DO_SEE_ALL,    /* a cursor through a view, and its count */
     VERBS
 };
 

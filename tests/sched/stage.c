@@ -53,6 +53,7 @@ struct actor {
     uint64_t added;      /* by the last addition, if the key was there and it has not been taken back */
     struct hold holds[HOLDS];
     unsigned held;
+    unsigned meetings;
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
 };
 
@@ -82,7 +83,8 @@ struct stage {
     unsigned retires;
     uint64_t *letters; /* one for each call of each thread: written before the call, read by who sees its value */
     uint64_t additions[THREADS_MAX * ADDITIONS_MAX]; /* the ids of the calls that made them */
-    unsigned met;                                    /* threads that have come to a meeting */
+    unsigned met;                                    /* comings of threads to meetings */
+    struct soma_cell *cell;
     struct viewed views[VIEWS];
     struct oracle *oracle;
     uint64_t calls;
@@ -806,6 +808,43 @@ static void hold(struct stage *stage, unsigned thread, unsigned key)
     actor->held++;
 }
 
+/* ---- The cell ---- */
+
+/* Plainly, so that a reader that does not know of it races. */
+static void object_gone(void *object)
+{
+    machine_write(object, sizeof(uint64_t));
+    machine_free(object);
+}
+
+static void publish(struct stage *stage, unsigned thread)
+{
+    uint64_t *object = object_new(fresh_id(&stage->actors[thread], thread));
+    if (soma_cell_publish(stage->cell, object, object_gone) != SOMA_OK)
+        object_gone(object);
+}
+
+static void publish_if(struct stage *stage, unsigned thread)
+{
+    uint64_t *object = object_new(fresh_id(&stage->actors[thread], thread));
+    soma_read_enter();
+    if (soma_cell_publish_if(stage->cell, soma_cell_read(stage->cell), object, object_gone) != SOMA_OK)
+        object_gone(object);
+    soma_read_exit();
+}
+
+static void borrow(struct stage *stage, unsigned thread)
+{
+    struct actor *actor = &stage->actors[thread];
+    const uint64_t *object = actor->depth > 0 && actor->held < HOLDS ? soma_cell_read(stage->cell) : NULL;
+    if (!object)
+        return;
+    struct hold *hold = &actor->holds[actor->held++];
+    *hold = (struct hold){.data = (const unsigned char *)object, .len = sizeof *object};
+    machine_read(hold->data, hold->len);
+    memcpy(hold->copy, hold->data, hold->len);
+}
+
 static void leave(struct stage *stage, unsigned thread)
 {
     struct actor *actor = &stage->actors[thread];
@@ -890,11 +929,12 @@ static void other_map(void)
     soma_u64_free(map);
 }
 
-/* Until all threads have come here: until then none of them ends. */
-static void meet(struct stage *stage)
+/* Until all threads have come here, as often as this one: until then none of them ends. They learn nothing from it. */
+static void meet(struct stage *stage, unsigned thread)
 {
+    const unsigned meetings = ++stage->actors[thread].meetings;
     stage->met++;
-    while (stage->met < stage->threads)
+    while (stage->met < meetings * stage->threads)
         run_yield();
 }
 
@@ -952,7 +992,7 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
             soma_synchronize_wait();
         break;
     case DO_MEET:
-        meet(stage);
+        meet(stage, thread);
         break;
     case DO_OPEN:
         view_open(stage, thread, op.view);
@@ -969,6 +1009,15 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     case DO_SUB:
         if (actor->added != 0)
             keyed(stage, thread, DO_SUB, op.key);
+        break;
+    case DO_PUBLISH:
+        publish(stage, thread);
+        break;
+    case DO_PUBLISH_IF:
+        publish_if(stage, thread);
+        break;
+    case DO_BORROW:
+        borrow(stage, thread);
         break;
     default:
         keyed(stage, thread, (enum verb)op.verb, op.key);
@@ -1045,6 +1094,8 @@ static void stage_set_up(void *arg)
     stage->words = NULL;
     stage->bytes = NULL;
     stage->letters = machine_alloc(THREADS_MAX * LETTERS_MAX * sizeof *stage->letters, 16);
+    stage->cell = machine_alloc(sizeof *stage->cell, 16);
+    soma_cell_init(stage->cell, NULL);
     memset(stage->views, 0, sizeof stage->views);
     for (unsigned slot = 0; slot < VIEWS; slot++)
         stage->views[slot].handed = object_new(0);
@@ -1191,6 +1242,8 @@ static void stage_check(void *arg)
     for (unsigned k = 0; k < KEYS && (stage->flags & OWN); k++)
         keyed(stage, 0, DO_REMOVE, k);
     machine_free(stage->letters);
+    soma_cell_fini(stage->cell, object_gone);
+    machine_free(stage->cell);
     soma_u64_free(stage->words);
     soma_map_free(stage->bytes);
     soma_barrier_wait();

@@ -112,6 +112,16 @@ static enum soma_status word_walk(const void *map, soma_cursor **cursor)
     return soma_cursor_open_u64(map, cursor);
 }
 
+static enum soma_status word_view(void *map, soma_view **view)
+{
+    return soma_u64_view_open(map, view);
+}
+
+static enum soma_status word_remove_many(void *map, const uint64_t *keys, size_t n, bool *found, size_t *done)
+{
+    return soma_u64_remove_many(map, keys, n, NULL, found, done);
+}
+
 /* ---- Ids as bytes ---- */
 
 #define ENCODED_MAX 64
@@ -371,14 +381,45 @@ static enum soma_status byte_next(soma_cursor *cursor, uint64_t *key, uint64_t *
     return SOMA_OK;
 }
 
+static enum soma_status byte_view(void *map, soma_view **view)
+{
+    return soma_map_view_open(map, view);
+}
+
+static enum soma_status byte_view_get(const soma_view *view, uint64_t key, uint64_t *value)
+{
+    const struct encoded k = encode(key);
+    struct encoded v;
+    const enum soma_status status = soma_view_get_copy(view, k.bytes, k.len, v.bytes, sizeof v.bytes, &v.len);
+    if (status == SOMA_OK) {
+        const uint64_t id = decode(v.bytes, v.len);
+        if (value)
+            *value = id;
+    }
+    return status;
+}
+
+static enum soma_status byte_remove_many(void *map, const uint64_t *keys, size_t n, bool *found, size_t *done)
+{
+    struct encoded k[KIND_MANY];
+    struct soma_bytes key_bytes[KIND_MANY];
+    for (size_t i = 0; i < n; i++) {
+        k[i] = encode(keys[i]);
+        key_bytes[i] = (struct soma_bytes){k[i].bytes, k[i].len};
+    }
+    return soma_map_remove_many(map, key_bytes, n, NULL, found, done);
+}
+
 const struct kind kinds[2] = {
-    {"u64",          word_open,    word_close,     word_get,      word_get_many,
-     word_put,       word_put_new, word_replace,   word_cas,      word_remove,
-     word_remove_if, word_update,  word_fetch_add, word_put_many, word_clear,
-     word_count,     word_reserve, word_shrink,    word_walk,     soma_cursor_next_u64},
-    {"map",        byte_open,  byte_close,   byte_get,       byte_get_many, byte_put,       byte_put_new,
-     byte_replace, byte_cas,   byte_remove,  byte_remove_if, byte_update,   byte_fetch_add, byte_put_many,
-     byte_clear,   byte_count, byte_reserve, byte_shrink,    byte_walk,     byte_next},
+    {"u64",          word_open,         word_close,      word_get,      word_get_many,
+     word_put,       word_put_new,      word_replace,    word_cas,      word_remove,
+     word_remove_if, word_update,       word_fetch_add,  word_put_many, word_clear,
+     word_count,     word_reserve,      word_shrink,     word_walk,     soma_cursor_next_u64,
+     word_view,      soma_view_get_u64, word_remove_many},
+    {"map",          byte_open,     byte_close, byte_get,      byte_get_many,   byte_put,
+     byte_put_new,   byte_replace,  byte_cas,   byte_remove,   byte_remove_if,  byte_update,
+     byte_fetch_add, byte_put_many, byte_clear, byte_count,    byte_reserve,    byte_shrink,
+     byte_walk,      byte_next,     byte_view,  byte_view_get, byte_remove_many},
 };
 
 void *kind_open(const struct kind *kind, const struct kind_options *options)

@@ -46,9 +46,12 @@ struct kind {
     enum soma_status (*shrink)(void *map);
     enum soma_status (*walk)(const void *map, soma_cursor **cursor);
     enum soma_status (*next)(soma_cursor *cursor, uint64_t *key, uint64_t *value);
+    enum soma_status (*view)(void *map, soma_view **view);
+    enum soma_status (*view_get)(const soma_view *view, uint64_t key, uint64_t *value);
+    enum soma_status (*remove_many)(void *map, const uint64_t *keys, size_t n, bool *found, size_t *done);
 };
 
-/* The most keys that one get_many or put_many of a kind takes. */
+/* The most keys that one get_many, put_many or remove_many of a kind takes. */
 #define KIND_MANY 64
 
 /* word map, byte map */

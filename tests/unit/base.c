@@ -43,7 +43,8 @@ Test(atom, does_what_it_is_called)
     cr_assert_eq(expected, 7, "a failed swap says what is there");
     cr_assert(atom_cas_rlx(&a, &expected, 8));
     cr_assert_eq(atom_xchg_acq(&a, 9), 8);
-    cr_assert_eq(atom_load_rlx(&a), 9);
+    cr_assert_eq(atom_xchg_rel(&a, 11), 9);
+    cr_assert_eq(atom_load_rlx(&a), 11);
     atom_store_rel(&a, 10);
     cr_assert_eq(atom_load_acq(&a), 10);
     atom_store_rlx(&a, 12);

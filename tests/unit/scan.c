@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* scan.c - scans over lists in states that last for a few instructions, and scans that stand on something while it is
  * taken away under them. */
+#include <stdlib.h>
+
 #include <soma/soma.h>
 
 #include "dir/dir.h"
@@ -273,6 +275,91 @@ static void stretches(const void *unused)
     verified(sections);
 }
 
+/* ---- Keys with equal hashes ---- */
+
+/* A byte map with so many keys, which have few hashes. */
+static soma_map *colliding(uint64_t keys, uint64_t mask, size_t value_len)
+{
+    soma_map *map = NULL;
+    unsigned char *value = need(value_len + 1, 1);
+    EXPECT_EQ(soma_map_new(NULL, &map), SOMA_OK);
+    soma__map_hash_mask(map, mask);
+    for (uint64_t key = 0; key < keys; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, value, value_len, NULL), SOMA_INSERTED);
+    free(value);
+    return map;
+}
+
+static uint64_t hash_of(const soma_map *map, struct soma_bytes key)
+{
+    return soma__siphash13(map->core.hash.sip.key, key.data, key.len) & map->core.hash.sip.mask;
+}
+
+/* A token lies behind the entry, or before its hash if the next one has the same; wherever batches end. */
+static void tokens(const void *keys)
+{
+    soma_map *map = colliding(*(const uint64_t *)keys, UINT64_C(0xff) << 50, 3);
+    soma_cursor *cursor = NULL;
+    struct soma_bytes key;
+    EXPECT_EQ(soma_cursor_open_map(map, &cursor), SOMA_OK);
+    EXPECT_EQ(soma_cursor_next_ref(cursor, &key, NULL), SOMA_OK);
+    for (bool more = true; more; verified(1)) {
+        const uint64_t hash = hash_of(map, key);
+        const uint64_t token = soma_cursor_token(cursor);
+        more = soma_cursor_next_ref(cursor, &key, NULL) == SOMA_OK;
+        EXPECT_EQ(token, more && hash_of(map, key) == hash ? hash : hash + 1);
+    }
+    soma_cursor_close(cursor);
+    soma_map_free(map);
+}
+
+/* Entries with one hash, each so large that there is no room for it: the key to go on behind comes along. */
+static void key_comes_along(const void *unused)
+{
+    (void)unused;
+    soma_map *map = colliding(0, 0, 0);
+    soma_cursor *cursor = NULL;
+    struct soma_bytes key;
+    struct soma_bytes value;
+    unsigned char *large = need(1 << 20, 1);
+    unsigned char name[8] = {0};
+    for (size_t len = 1; len <= 1 << 20; len *= 4) {
+        name[0]++; /* in the order of the keys */
+        EXPECT_EQ(soma_map_put(map, name, sizeof name, large, len, NULL), SOMA_INSERTED);
+    }
+    EXPECT_EQ(soma_cursor_open_map(map, &cursor), SOMA_OK);
+    name[0] = 0;
+    while (soma_cursor_next_ref(cursor, &key, &value) == SOMA_OK) {
+        EXPECT_EQ(((const unsigned char *)key.data)[0], ++name[0]);
+        EXPECT_EQ(value.len, (size_t)1 << (2 * (name[0] - 1)));
+    }
+    EXPECT_EQ(name[0], 11);
+    soma_cursor_close(cursor);
+    soma_map_free(map);
+    free(large);
+    verified(name[0]);
+}
+
+/* Behind the highest hash there is no place: not the beginning, at any rate. */
+static void word_tokens(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    soma_cursor *cursor = NULL;
+    EXPECT_EQ(soma_cursor_open_u64(map, &cursor), SOMA_OK);
+    for (uint64_t hash = 0; hash < KEYS; hash++) {
+        EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_OK);
+        EXPECT_EQ(soma_cursor_token(cursor), hash + 1);
+    }
+    EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_OK);
+    EXPECT(soma_cursor_token(cursor) == UINT64_MAX);
+    EXPECT_EQ(soma_cursor_next_u64(cursor, NULL, NULL), SOMA_END);
+    EXPECT(soma_cursor_token(cursor) == UINT64_MAX);
+    soma_cursor_close(cursor);
+    soma_u64_free(map);
+    verified(KEYS);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t frozen_flag = EDGE_FROZEN;
@@ -288,6 +375,11 @@ int main(int argc, char **argv)
         {"replaced-ahead", replaced_ahead, NULL},
         {"table-changes", table_changes, NULL},
         {"stretches", stretches, NULL},
+        {"tokens-alone", tokens, &(const uint64_t){100}},
+        {"tokens-in-pairs", tokens, &(const uint64_t){400}},
+        {"tokens-in-crowds", tokens, &(const uint64_t){20000}},
+        {"key-comes-along", key_comes_along, NULL},
+        {"word-tokens", word_tokens, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
