@@ -147,7 +147,7 @@ static void view_close(struct view *view)
         return;
     view->open = false;
     soma__clock_leave(&world.map->core.clock, view->slot);
-    core_view_closed(&world.map->core);
+    core_view_closed(&world.map->core, view->at);
 }
 
 static void before(const void *arg)
