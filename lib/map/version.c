@@ -108,16 +108,22 @@ static struct soma__node *dead_copy(struct core *core, const struct soma__node *
     return dead;
 }
 
-/* Freezes the entry and links its dead copy, with all behind that, in its place. */
+/* Freezes the entry and links its dead copy, with all behind that, in its place; else drops the copy. */
 static enum soma_status replace_by(struct core *core, struct soma__reader *self, struct soma__place *place,
                                    uint64_t edge, uint64_t second, struct soma__node *dead)
 {
     struct soma__node *node = soma__edge_node(place->word);
-    const enum soma_status room = soma__order_room(&core->dir.shape.list, self, node, edge);
-    if (room != SOMA_OK)
-        return room;
+    enum soma_status status = soma__order_room(&core->dir.shape.list, self, node, edge);
     const uint64_t frozen = soma__edge_to_node(dead) | EDGE_FROZEN | EDGE_REPLACED;
-    return swap_entry(node, edge, second, frozen) ? SOMA_OK : CORE_AGAIN;
+    if (status == SOMA_OK && !swap_entry(node, edge, second, frozen))
+        status = CORE_AGAIN;
+    if (status != SOMA_OK) {
+        core->kind->drop(core, dead);
+        return status;
+    }
+    soma__stamp_death(&core->clock, soma__stamps_at(dead));
+    take_out(core, self, place, dead);
+    return SOMA_OK;
 }
 
 enum soma_status soma__version_remove(struct core *core, struct soma__reader *self, struct soma__place *place,
@@ -127,14 +133,7 @@ enum soma_status soma__version_remove(struct core *core, struct soma__reader *se
     if (!dead)
         return SOMA_E_NOMEM;
     soma__edge_init(&dead->edge, edge | EDGE_TENTATIVE);
-    const enum soma_status status = replace_by(core, self, place, edge, second, dead);
-    if (status != SOMA_OK) {
-        core->kind->drop(core, dead);
-        return status;
-    }
-    soma__stamp_death(&core->clock, soma__stamps_at(dead));
-    take_out(core, self, place, dead);
-    return SOMA_OK;
+    return replace_by(core, self, place, edge, second, dead);
 }
 
 enum soma_status soma__version_replace(struct core *core, struct soma__reader *self, struct soma__place *place,
@@ -144,15 +143,7 @@ enum soma_status soma__version_replace(struct core *core, struct soma__reader *s
     struct soma__node *dead = dead_copy(core, soma__edge_node(place->word), second, death);
     if (!dead)
         return SOMA_E_NOMEM;
-    soma__edge_init(&fresh->edge, edge | EDGE_TENTATIVE);
+    soma__edge_init(&fresh->edge, edge); /* V2 */
     soma__edge_init(&dead->edge, soma__edge_to_node(fresh) | EDGE_TENTATIVE);
-    const enum soma_status status = replace_by(core, self, place, edge, second, dead);
-    if (status != SOMA_OK) {
-        core->kind->drop(core, dead);
-        return status;
-    }
-    soma__stamp_death(&core->clock, soma__stamps_at(dead));
-    settle_fresh(core, self, fresh, edge);
-    take_out(core, self, place, dead);
-    return SOMA_OK;
+    return replace_by(core, self, place, edge, second, dead);
 }

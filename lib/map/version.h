@@ -6,8 +6,8 @@
  *             in front of an entry at home stands a word of its cell, which never has that bit.
  *                 version: | death | birth | VERSION ... | hash | edge | second |
  *             In the list, the dead versions of a key stand in the order of their times, and the live entry behind them.
- * States      TENTATIVE on a version's edge: its stamps are to be asked. It is either new, then the mark goes when its
- *             birth is decided; or dead, then the mark stays until it is frozen.
+ * States      TENTATIVE on a version's edge: its stamps are to be asked. It is either new and stands for itself, then the mark
+ *             goes when its birth is decided; or dead, then the mark stays until it is frozen.
  * Insert      A new version is linked, its birth open; then decided; then the mark is taken off.
  * Remove      A dead copy with the same birth, its death open, replaces the entry, as in any move: one swap freezes the
  *             entry (REPLACED) and links the copy. So whoever finds a frozen entry that is REPLACED goes on to its
@@ -17,8 +17,9 @@
  * Takes effect  Where its stamp is decided (stamp.h). Updates while no view is open: as in u64.c and bytes.c. A grace period
  *             stands between an update that keeps no version and the first view.
  * Invariants  V1. Plain entries are older than every open view: while one is, new entries are versions.
- *             V2. A new version's mark is taken off only when its birth is decided, and the death that refers to it: who
- *             takes it off has come by way of the dead one, or has linked both.
+ *             V2. Who comes to a new version without a mark finds its birth decided: an inserted one has lost the mark then;
+ *             to one that replaces another all come by way of the dead copy, whose death they have had decided, and with it
+ *             the birth that it refers to. (A view from before the dead one's birth passes that by, and asks for itself.)
  *             V3. So a death's reference is followed only by who found the death undecided, in a section in which the
  *             version that it refers to was still linked.
  */

@@ -57,7 +57,7 @@ struct soma__slots {
     struct atom slot[SLOTS];
 };
 
-/* order STAMP-7 seq_cst | guards: the block's slots; as STAMP-4 | pairs: STAMP-7, STAMP-8 */
+/* order STAMP-7 release | guards: the block's slots | pairs: STAMP-7, STAMP-8 */
 static bool slots_add(struct soma__clock *clock)
 {
     struct soma__slots *made = soma__mem_alloc(sizeof *made);
@@ -68,35 +68,35 @@ static bool slots_add(struct soma__clock *clock)
     uint64_t first = atom_load_rlx(&clock->slots); /* STAMP-7: re-checked by the swap */
     do {
         made->next = (struct soma__slots *)(uintptr_t)first;
-    } while (!atom_cas_seq(&clock->slots, &first, (uintptr_t)made)); /* STAMP-7 */
+    } while (!atom_cas_rel(&clock->slots, &first, (uintptr_t)made)); /* STAMP-7 */
     return true;
 }
 
 static const struct soma__slots *slots_first(const struct soma__clock *clock)
 {
-    return (const struct soma__slots *)(uintptr_t)atom_load_seq(&clock->slots); /* STAMP-8 */
+    return (const struct soma__slots *)(uintptr_t)atom_load_acq(&clock->slots); /* STAMP-7 */
 }
 
-/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, ORDER-1
- * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
- * stamps from before it. */
+/* order STAMP-10 acquire | guarded by: the slot, with all that was read through the view before | pairs: STAMP-4, STAMP-9
+ * weaker: who sees the slot of this view does not know of what the one before has read. */
 static struct atom *slot_take(struct soma__clock *clock)
 {
-    const uint64_t least = atom_load_rlx(&clock->now); /* STAMP-4: the number that is taken is no less */
+    const uint64_t least = atom_load_rlx(&clock->now); /* STAMP-10: the number that is taken is no less */
     const uint64_t pending = least << SLOT_SHIFT | SLOT_PENDING | SLOT_TAKEN;
     for (const struct soma__slots *slots = slots_first(clock); slots; slots = slots->next) {
         for (unsigned i = 0; i < SLOTS; i++) {
             struct atom *slot = (struct atom *)(uintptr_t)&slots->slot[i];
-            uint64_t word = atom_load_rlx(slot);                 /* STAMP-4: re-checked by the swap */
-            if (word == 0 && atom_cas_seq(slot, &word, pending)) /* STAMP-4 */
+            uint64_t word = atom_load_rlx(slot);                 /* STAMP-10: re-checked by the swap */
+            if (word == 0 && atom_cas_acq(slot, &word, pending)) /* STAMP-10 */
                 return slot;
         }
     }
     return NULL;
 }
 
-/* order STAMP-8 seq_cst | guarded by: the slots, and the death that was decided before | pairs: STAMP-4, STAMP-7, STAMP-9
- * weaker: as STAMP-4. */
+/* order STAMP-8 seq_cst | guarded by: the slots, with all that was read through views that have closed | pairs: STAMP-4, STAMP-7, STAMP-9
+ * weaker: as STAMP-9. Who has a death later than a view's number has read the number that the view left (STAMP-2, STAMP-3,
+ * STAMP-4), so it sees the view's slot. */
 bool soma__clock_needs(const struct soma__clock *clock, uint64_t birth, uint64_t death)
 {
     if (birth >= death)
@@ -122,14 +122,15 @@ enum {
     MODE_VIEW = 4 /* one view */
 };
 
-/* order STAMP-5 acqrel | guards: the mode, for the grace period that follows | pairs: STAMP-1, STAMP-5 */
+/* order STAMP-5 release | guards: all that was read through a view that closes; once the mode is open, all updates that kept no versions | pairs: STAMP-1, STAMP-5
+ * Joining guards nothing: the grace period behind it does. */
 static void mode_join(struct soma__clock *clock)
 {
     uint64_t mode = atom_load_rlx(&clock->mode); /* STAMP-5: re-checked by the swap */
     uint64_t joined;
     do {
         joined = (mode & MODE_MASK) == MODE_OFF ? mode + MODE_VIEW + MODE_OPENING : mode + MODE_VIEW;
-    } while (!atom_cas_acqrel(&clock->mode, &mode, joined));
+    } while (!atom_cas_rlx(&clock->mode, &mode, joined)); /* STAMP-5 */
 }
 
 static void mode_leave(struct soma__clock *clock)
@@ -138,7 +139,7 @@ static void mode_leave(struct soma__clock *clock)
     uint64_t left;
     do {
         left = mode - MODE_VIEW < MODE_VIEW ? MODE_OFF : mode - MODE_VIEW;
-    } while (!atom_cas_acqrel(&clock->mode, &mode, left)); /* STAMP-5 */
+    } while (!atom_cas_rel(&clock->mode, &mode, left)); /* STAMP-5 */
 }
 
 /* Waits until all updates know that the mode is on. It stays on, since the caller has joined. */
@@ -150,13 +151,16 @@ static bool mode_open_wait(struct soma__clock *clock)
     if (!soma__grace_wait())
         return false;
     while ((mode & MODE_MASK) == MODE_OPENING &&
-           !atom_cas_acqrel(&clock->mode, &mode, mode - MODE_OPENING + MODE_OPEN)) /* STAMP-5 */
+           !atom_cas_rel(&clock->mode, &mode, mode - MODE_OPENING + MODE_OPEN)) /* STAMP-5 */
         ;
     return true;
 }
 
 /* ---- Views ---- */
 
+/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, STAMP-10, ORDER-1
+ * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
+ * stamps from before it. */
 enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom **slot, uint64_t *at)
 {
     mode_join(clock);
@@ -176,10 +180,12 @@ enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom *
     return SOMA_OK;
 }
 
-/* order STAMP-9 release | guards: all that was read through the view | pairs: STAMP-8 */
+/* order STAMP-9 seq_cst | guards: all that was read through the view | pairs: STAMP-8, STAMP-10
+ * weaker: an update keeps a version for the view that has closed, after the sweep that follows has been there. */
 void soma__clock_leave(struct soma__clock *clock, struct atom *slot)
 {
-    atom_store_rel(slot, 0);
+    uint64_t word = atom_load_rlx(slot); /* STAMP-9: nobody else changes it */
+    atom_cas_seq(slot, &word, 0);        /* STAMP-9 */
     mode_leave(clock);
 }
 

@@ -49,11 +49,13 @@ struct soma__clock {
 
 void soma__clock_fini(struct soma__clock *clock);
 
-/* order STAMP-1 relaxed | ordered by: the grace period between turning the mode on and the first view | pairs: STAMP-5
+/* order STAMP-1 acquire | guarded by: mode, with all that was read through views that have closed | pairs: STAMP-5
+ * weaker: while no view is open, what a view has led to is released before the reads of its user. That the mode is on is known
+ * by the grace period before the first view.
  * Whether updates have to keep versions. Inside a section, for which the answer holds if it is yes. */
 ALWAYS_INLINE bool soma__clock_runs(const struct soma__clock *clock)
 {
-    return UNLIKELY(atom_load_rlx(&clock->mode) != 0);
+    return UNLIKELY(atom_load_acq(&clock->mode) != 0);
 }
 
 /* Opens a view: its number, and the slot that stands for it until soma__clock_leave(). May wait for a grace period.

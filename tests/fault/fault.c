@@ -808,15 +808,15 @@ static void freezing(void)
     static const char zeros[KEYS];
     soma_u64 *words = NULL;
     soma_map *bytes = NULL;
-    soma_view *views[2];
+    soma_view *seen[2];
     bool opened = soma_u64_new(NULL, &words) == SOMA_OK && soma_map_new(NULL, &bytes) == SOMA_OK;
     for (uint64_t i = 0; opened && i < KEYS; i++)
         opened = soma_u64_put(words, i, i, NULL) >= 0 && soma_map_put(bytes, &i, sizeof i, zeros, i, NULL) >= 0;
-    if (!opened || soma_u64_view_open(words, &views[0]) != SOMA_OK || soma_map_view_open(bytes, &views[1]) != SOMA_OK)
+    if (!opened || soma_u64_view_open(words, &seen[0]) != SOMA_OK || soma_map_view_open(bytes, &seen[1]) != SOMA_OK)
         abort();
     for (int round = 0; round < 6; round++) {
         for (int kind = 0; kind < 2; kind++) {
-            soma_frozen *frozen = try_freeze(views[kind]);
+            soma_frozen *frozen = try_freeze(seen[kind]);
             if (!frozen)
                 continue;
             frozen = try_reopen(frozen);
@@ -824,8 +824,8 @@ static void freezing(void)
             soma_frozen_free(frozen);
         }
     }
-    soma_view_close(views[0]);
-    soma_view_close(views[1]);
+    soma_view_close(seen[0]);
+    soma_view_close(seen[1]);
     soma_u64_free(words);
     soma_map_free(bytes);
 }

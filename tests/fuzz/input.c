@@ -51,17 +51,19 @@ static bool fits(unsigned flags, enum verb verb)
 static bool fits_handler(enum verb verb)
 {
     return verb == DO_GET || verb == DO_GET_MANY || verb == DO_COUNT || verb == DO_ENTER || verb == DO_EXIT ||
-           verb == DO_HOLD;
+           verb == DO_HOLD || verb == DO_SEE;
 }
 
-static void take_script(struct bytes *bytes, unsigned flags, unsigned count, struct script *script)
+/* `view`: the slot of the script's views. */
+static void take_script(struct bytes *bytes, unsigned flags, unsigned count, unsigned view, struct script *script)
 {
     script->count = count;
     for (unsigned i = 0; i < count; i++) {
         const unsigned byte = take(bytes);
         const enum verb verb = (enum verb)(byte & VERB_MASK);
-        script->ops[i] =
-            (struct op){.verb = (uint8_t)(fits(flags, verb) ? verb : DO_GET), .key = (uint8_t)(byte >> VERB_BITS)};
+        script->ops[i] = (struct op){.verb = (uint8_t)(fits(flags, verb) ? verb : DO_GET),
+                                     .key = (uint8_t)(byte >> VERB_BITS),
+                                     .view = (uint8_t)view};
     }
 }
 
@@ -110,8 +112,8 @@ void input_decode(const uint8_t *bytes, size_t size, struct input *input)
     input->schedule.weak = (shape >> 5 & 1) != 0;
     input->schedule.calls_ordered = true;
     for (unsigned t = 0; t <= input->threads; t++)
-        take_script(&all, input->flags, counts[t], &input->scripts[t]);
-    take_script(&all, input->flags, shape >> 6, &input->signal);
+        take_script(&all, input->flags, counts[t], t % 2, &input->scripts[t]); /* some have one to themselves */
+    take_script(&all, input->flags, shape >> 6, 0, &input->signal);
     for (unsigned i = 0; i < input->signal.count; i++) {
         if (!fits_handler((enum verb)input->signal.ops[i].verb))
             input->signal.ops[i].verb = DO_GET;

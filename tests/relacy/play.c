@@ -13,6 +13,7 @@
 
 #include "map/core.h"
 #include "map/map_internal.h"
+#include "map/version.h"
 #include "map/word.h"
 #include "mem/mem.h"
 #include "rcu/private.h"
@@ -32,12 +33,20 @@ struct answer {
     bool given;
 };
 
+/* An open view. */
+struct view {
+    bool open;
+    struct atom *slot;
+    uint64_t at;
+};
+
 static struct {
     soma_u64 *map;
     unsigned threads;
     bool freed;       /* the map, by a step */
     uint64_t *called; /* a plain word, which the retired call writes */
     struct answer answers[MODEL_THREADS][STEPS_MOST];
+    struct view views[MODEL_THREADS + 1]; /* each thread's, and the one from before */
 } world;
 
 static uint64_t key_of(uint64_t hash)
@@ -126,6 +135,21 @@ static void make_homes_taken(void)
         CHECK(soma_u64_put(world.map, key_of(hash), 1, NULL) == SOMA_INSERTED);
 }
 
+static void view_open(struct view *view)
+{
+    CHECK(soma__clock_enter_wait(&world.map->core.clock, &view->slot, &view->at) == SOMA_OK);
+    view->open = true;
+}
+
+static void view_close(struct view *view)
+{
+    if (!view->open)
+        return;
+    view->open = false;
+    soma__clock_leave(&world.map->core.clock, view->slot);
+    core_view_closed(&world.map->core, view->at);
+}
+
 static void before(const void *arg)
 {
     const struct scenario *scenario = arg;
@@ -154,13 +178,15 @@ static void before(const void *arg)
         make_quiet();
     if (scenario->settings & PENDING)
         make_pending();
+    if (scenario->settings & VIEWED)
+        view_open(&world.views[MODEL_MAIN]);
 }
 
 /* ---- The threads ---- */
 
 static bool takes_key(enum verb verb)
 {
-    return verb >= GET && verb <= ADD;
+    return (verb >= GET && verb <= ADD) || verb == OPEN || verb == SEE;
 }
 
 static void use_map(const struct step *step, struct answer *answer)
@@ -221,9 +247,28 @@ static void barrier(void)
     CHECK(*world.called == 1);
 }
 
-static void take_step(const struct step *step, struct answer *answer)
+static void see(const struct view *view, uint64_t hash, struct answer *answer)
+{
+    const struct soma__section section = soma__section_enter();
+    answer->status = soma__u64_get_at(&world.map->core, key_of(hash), view->at, &answer->old);
+    soma__section_exit(section);
+}
+
+static void take_step(unsigned index, const struct step *step, struct answer *answer)
 {
     switch (step->verb) {
+    case OPEN:
+        view_open(&world.views[index]);
+        break;
+    case SEE:
+        see(&world.views[index], step->at, answer);
+        break;
+    case SHUT:
+        view_close(&world.views[index]);
+        break;
+    case SHUT_FIRST:
+        view_close(&world.views[MODEL_MAIN]);
+        break;
     case WRITE:
         model_touch(world.called, true);
         break;
@@ -273,7 +318,7 @@ static void thread(const void *arg, unsigned index)
     const struct scenario *scenario = arg;
     for (unsigned i = 0; i < STEPS_MOST && scenario->steps[index][i].verb != END; i++) {
         struct answer *answer = &world.answers[index][i];
-        take_step(&scenario->steps[index][i], answer);
+        take_step(index, &scenario->steps[index][i], answer);
         answer->step = &scenario->steps[index][i];
         answer->given = takes_key(answer->step->verb);
     }
@@ -357,10 +402,115 @@ static struct content content_before(const struct scenario *scenario, uint64_t a
     return (struct content){false, 0};
 }
 
+/* ---- The same with views, which have all keys at one instant ---- */
+
+#define KEYS_MOST 8
+
+struct contents {
+    unsigned keys;
+    uint64_t at[KEYS_MOST];
+    struct content now[KEYS_MOST];
+    struct content end[KEYS_MOST];
+};
+
+static struct content *content_of(struct contents *contents, uint64_t at)
+{
+    unsigned key = 0;
+    while (key < contents->keys && contents->at[key] != at)
+        key++;
+    CHECK(key < contents->keys);
+    return &contents->now[key];
+}
+
+/* Whether a view that is opened by this answer's step, and all that was seen in it, has this content. */
+static bool captures(const struct answer *answer, unsigned left, struct contents *contents)
+{
+    for (unsigned i = 1; i < left && answer[i].step && answer[i].step->verb != OPEN; i++) {
+        if (answer[i].step->verb != SEE)
+            continue;
+        const struct content *now = content_of(contents, answer[i].step->at);
+        if ((answer[i].status == SOMA_OK) != now->present || (now->present && answer[i].old != now->value))
+            return false;
+    }
+    return true;
+}
+
+static bool explained_together(const unsigned next[MODEL_THREADS], struct contents contents)
+{
+    bool over = true;
+    for (unsigned thread_index = 0; thread_index < world.threads; thread_index++) {
+        unsigned i = next[thread_index];
+        const struct answer *answers = world.answers[thread_index];
+        while (i < STEPS_MOST && (!answers[i].given || answers[i].step->verb == SEE))
+            i++;
+        if (i == STEPS_MOST)
+            continue;
+        over = false;
+        struct contents then = contents;
+        const bool possible = answers[i].step->verb == OPEN
+                                  ? captures(&answers[i], STEPS_MOST - i, &then)
+                                  : explains(&answers[i], content_of(&then, answers[i].step->at));
+        if (!possible)
+            continue;
+        unsigned after[MODEL_THREADS];
+        memcpy(after, next, sizeof after);
+        after[thread_index] = i + 1;
+        if (explained_together(after, then))
+            return true;
+    }
+    for (unsigned key = 0; over && key < contents.keys; key++) {
+        const struct content *now = &contents.now[key];
+        const struct content *end = &contents.end[key];
+        over = now->present == end->present && (!end->present || now->value == end->value);
+    }
+    return over;
+}
+
 static uint64_t mixed(uint64_t sum, uint64_t x)
 {
     sum = (sum ^ x) * UINT64_C(0x9e3779b97f4a7c15);
     return sum ^ sum >> 29;
+}
+
+static void add_key(const struct scenario *scenario, struct contents *contents, uint64_t at)
+{
+    for (unsigned key = 0; key < contents->keys; key++) {
+        if (contents->at[key] == at)
+            return;
+    }
+    CHECK(contents->keys < KEYS_MOST);
+    struct content end = {false, 0};
+    end.present = soma_u64_get(world.map, key_of(at), &end.value) == SOMA_OK;
+    contents->at[contents->keys] = at;
+    contents->now[contents->keys] = content_before(scenario, at);
+    contents->end[contents->keys++] = end;
+}
+
+static void check_views(const struct scenario *scenario)
+{
+    struct contents contents = {.keys = 0};
+    uint64_t outcome = model_freed();
+    for (unsigned t = 0; t < world.threads; t++) {
+        for (unsigned i = 0; i < STEPS_MOST; i++) {
+            const struct answer *answer = &world.answers[t][i];
+            if (!answer->given)
+                continue;
+            if (answer->step->verb != OPEN)
+                add_key(scenario, &contents, answer->step->at);
+            outcome = mixed(mixed(outcome, answer->status), answer->old);
+        }
+    }
+    if (!explained_together((const unsigned[MODEL_THREADS]){0}, contents))
+        model_fail("no order of the steps and views explains the answers");
+    model_outcome(outcome);
+}
+
+/* Nobody needs dead versions any more. */
+static void close_views(void)
+{
+    for (unsigned i = 0; i <= MODEL_THREADS; i++)
+        view_close(&world.views[i]);
+    CHECK(soma_u64_shrink(world.map) == SOMA_OK);
 }
 
 static void check_answers(const struct scenario *scenario)
@@ -401,6 +551,7 @@ static void check_list(void)
             continue;
         }
         const struct soma__node *node = soma__edge_node(edge);
+        CHECK(!soma__node_dead(node));
         CHECK(soma__hash_read(node) >= hash);
         hash = soma__hash_read(node);
         edge = soma__edge_read(&node->edge);
@@ -417,7 +568,13 @@ static void after(const void *arg)
     if (world.freed) {
         model_outcome(model_freed());
     } else {
-        check_answers(arg);
+        const struct scenario *scenario = arg;
+        if (scenario->settings & VIEWS) {
+            check_views(scenario);
+            close_views();
+        } else {
+            check_answers(scenario);
+        }
         check_list();
         soma_u64_free(world.map);
     }

@@ -18,6 +18,12 @@ enum verb {
     CAS, /* from `expected` */
     REMOVE,
     ADD,
+    /* A view, which has the whole map at one instant: open the thread's own; look a key up in it; close it. Close the one that has been
+     * open from before, with VIEWED. */
+    OPEN,
+    SEE,
+    SHUT,
+    SHUT_FIRST,
     /* What a thread wrote before it stored a value is seen by whoever finds that value: writes a plain word; reads it,
      * if the step before has found `value`. */
     WRITE,
@@ -55,6 +61,8 @@ enum setting {
     CROWDED = 32,     /* the next insertion makes the table grow */
     PENDING = 64,     /* a closed chunk waits, with two entries in it */
     SPARE = 128,      /* there is no memory for thread 0's record */
+    VIEWED = 512,     /* a view is open */
+    VIEWS = 1024,     /* there are views: all steps together are to be explained by one order */
     AWAY = 256,       /* the homes of the first bucket are taken by others: entries have memory of their own */
 };
 

@@ -510,11 +510,11 @@ void machine_rmw_end(uint64_t *word, uint64_t value, int order)
     push_store(loc, word, value, order, &before);
 }
 
-void machine_written_as_one(uint64_t *first, uint64_t *second)
+void machine_written_as_one(uint64_t *first, uint64_t *second, int order)
 {
     const unsigned t = machine.thread;
     uint64_t *const words[] = {first, second};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2 && releases(order); i++) {
         struct location *loc = location_of(words[i], "swap");
         if (loc) {
             clock_join(&newest(loc)->known, &machine.known[t]);

@@ -59,8 +59,8 @@ void machine_store(uint64_t *word, uint64_t value, int order);
 /* The value that a read-modify-write finds; machine_rmw_end() writes, or does not. */
 uint64_t machine_rmw_begin(uint64_t *word, int order);
 void machine_rmw_end(uint64_t *word, uint64_t value, int order);
-/* Both newest stores are one, which releases: who acquires either knows both. */
-void machine_written_as_one(uint64_t *first, uint64_t *second);
+/* Both newest stores are one: if it releases, who acquires either knows both. */
+void machine_written_as_one(uint64_t *first, uint64_t *second, int order);
 
 enum machine_bug machine_bug(void);
 

@@ -229,7 +229,7 @@ bool soma__scheduler_cas16(struct atom *pair, uint64_t expected0, uint64_t expec
     if (equal) {
         machine_rmw_end(&words[0], desired0, order);
         machine_rmw_end(&words[1], desired1, order);
-        machine_written_as_one(&words[0], &words[1]);
+        machine_written_as_one(&words[0], &words[1], order);
     }
     if (trace_on) {
         trace_access(CALLER, equal ? "swap" : "swap fails, found", &words[0], equal ? desired0 : before0, "pair");
