@@ -18,7 +18,7 @@ extern "C" {
 
 /** Bits of the field `flags`. An unknown bit is SOMA_E_INVALID. */
 enum soma_flag {
-    /** Keep a running digest. Reserved: soma_*_new() answers SOMA_E_UNSUPPORTED until digests are built. */
+    /** Keep a running digest: digest.h. */
     SOMA_DIGEST = 1u << 0,
     /**
      * At the cap on deferred memory, wait for readers instead of answering SOMA_E_LIMIT. An update inside the
@@ -26,6 +26,8 @@ enum soma_flag {
      * SOMA_E_LIMIT as usual.
      */
     SOMA_WAIT_AT_LIMIT = 1u << 1,
+    /** With SOMA_DIGEST: no digest key, so that programs which have agreed on nothing else get the same digests. */
+    SOMA_DIGEST_KEYLESS = 1u << 2,
 };
 
 /** deferred_bytes_max when the option is 0: 256 MiB. An entry larger than the cap is let through, but alone. */

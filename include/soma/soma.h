@@ -9,6 +9,7 @@
 #include <soma/publish.h>
 #include <soma/u64.h>
 #include <soma/map.h>
+#include <soma/digest.h>
 #include <soma/view.h>
 #include <soma/cursor.h>
 #include <soma/copy.h>

@@ -31,6 +31,7 @@
 #include <stdint.h>
 
 #include <soma/attr.h>
+#include <soma/digest.h>
 #include <soma/map.h>
 #include <soma/status.h>
 #include <soma/u64.h>
@@ -103,6 +104,19 @@ SOMA_API enum soma_status soma_view_get_copy(const soma_view *view, const void *
  */
 SOMA_API enum soma_status soma_view_get_version(const soma_view *view, const void *key, size_t key_len, void *buf,
                                                 size_t cap, size_t *len, uint64_t *version);
+
+/**
+ * soma_view_digest() - the digest of what the view shows, exact (digest.h).
+ * @out: out on SOMA_OK.
+ *
+ * Goes through the map, in short read sections, as soma_view_count() does.
+ *
+ * Return:
+ *   SOMA_OK             *@out is the digest.
+ *   SOMA_E_UNSUPPORTED  the map was made without SOMA_DIGEST.
+ *   SOMA_E_INVALID      an argument is NULL.
+ */
+SOMA_API enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out);
 
 /**
  * soma_view_count() - how many entries the view has; exact. 0 for NULL.

@@ -43,6 +43,12 @@ uint64_t soma__siphash13(const uint64_t key[2], const void *data, size_t len);
 /* SipHash-2-4, for which its authors published vectors; it shares all code with the above, so that they test both. */
 uint64_t soma__siphash24(const uint64_t key[2], const void *data, size_t len);
 
+/* FNV-1a 64 over a word's bytes, the lowest first. */
+uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state);
+
+/* An entry's part of a digest, from FNV-1a 64 over the entry: see digest.h. */
+void soma__digest_lanes(const uint64_t key[2], uint64_t fnv, uint64_t lanes[2]);
+
 /* A seed nobody can guess, as far as the system can give one: getrandom(), else addresses and clocks. */
 void soma__seed_random(uint64_t seed[2]);
 

@@ -23,6 +23,7 @@
  */
 #include <string.h>
 
+#include <soma/digest.h>
 #include <soma/map.h>
 
 #include "map/bytes.h"
@@ -271,6 +272,18 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
     return walk_to(core, self, &key);
 }
 
+static uint64_t fnv_of(struct soma_bytes key, struct soma_bytes value)
+{
+    const uint64_t state = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, SOMA_FNV1A64_BASIS));
+    return soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, state));
+}
+
+static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t word)
+{
+    (void)core;
+    return fnv_of(soma__bytes_key(node), soma__bytes_value(node, &word));
+}
+
 static const struct core_shape shape = {
     .dir.list.node_bytes = node_bytes,
     .dir.list.settle = soma__version_settle,
@@ -282,6 +295,7 @@ static const struct core_shape shape = {
     .dead_copy = dead_copy,
     .drop = drop,
     .walk_past = walk_past,
+    .fnv = fnv,
 };
 
 ALWAYS_INLINE struct key hashed(const struct core *core, const void *data, size_t len)
@@ -524,6 +538,7 @@ struct update {
     bool asked;                     /* the caller gets the new entry's version */
     uint64_t version;               /* that the new entry gets, or has got */
     const struct soma__node *there; /* the entry that is there, or NULL */
+    struct soma_bytes stored;       /* the value that was put in, if one was */
     bool versions;                  /* to be kept, see version.h */
     struct soma__node *fresh;       /* made for this update, not linked */
 };
@@ -664,6 +679,7 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
         *old = (struct soma_bytes){.data = NULL, .len = 0};
         update->there = NULL;
         const struct verdict verdict = decide(update, NULL);
+        update->stored = verdict.value;
         if (verdict.what == STORE)
             return insert(update, &place, verdict.value);
         return verdict.what == REMOVE ? SOMA_ABSENT : verdict.answer;
@@ -676,11 +692,22 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
     update->there = node;
     const struct soma_bytes seen = {.data = old->len == WORD_LEN ? &update->word : old->data, .len = old->len};
     const struct verdict verdict = decide(update, &seen);
+    update->stored = verdict.value;
     if (verdict.what == STORE)
         return store(update, &place, node, edge, verdict.value);
     if (verdict.what == REMOVE)
         return remove_entry(update, &place, node, edge);
     return verdict.answer;
+}
+
+/* As in u64.c; the entry that was there is in `update`. */
+static void digest_update(const struct update *update, enum soma_status status)
+{
+    const struct soma_bytes key = {.data = update->key.data, .len = update->key.len};
+    if (status == SOMA_REPLACED || status == SOMA_REMOVED)
+        core_digest_add(update->core, update->self, fnv(update->core, update->there, update->word), (uint64_t)-1);
+    if (status == SOMA_REPLACED || status == SOMA_INSERTED)
+        core_digest_add(update->core, update->self, fnv_of(key, update->stored), 1);
 }
 
 /* All attempts of an update, inside a section. */
@@ -694,6 +721,8 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
             SOMA_PROBE2(update_retry, update->core, update->key.hash);
     } while (UNLIKELY(status == CORE_AGAIN));
     drop_fresh(update);
+    if (core_digests(update->core))
+        digest_update(update, status);
     return status;
 }
 
@@ -1060,7 +1089,8 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
                                         .stall_ns = given->stall_ns,
                                         .stall = given->stall,
                                         .ctx = given->ctx,
-                                        .load_percent = given->load_percent};
+                                        .load_percent = given->load_percent,
+                                        .digest_key = given->digest_key};
     struct core *core;
     const enum soma_status status = core_new(&common, &shape, &core);
     if (status != SOMA_OK)

@@ -2,6 +2,8 @@
 /* core.c - maps without their keys: birth and death, counting, clearing, what to do at the cap. */
 #include "map/core.h"
 
+#include <soma/digest.h>
+
 #include "map/version.h"
 #include "mem/mem.h"
 
@@ -14,11 +16,21 @@ static void core_gone(struct soma__owner *owner)
 
 static enum soma_status flags_check(unsigned flags)
 {
-    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_WAIT_AT_LIMIT)) {
+    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_DIGEST_KEYLESS | SOMA_WAIT_AT_LIMIT)) {
         MISUSE("options.flags has an unknown bit");
         return SOMA_E_INVALID;
     }
-    return flags & SOMA_DIGEST ? SOMA_E_UNSUPPORTED : SOMA_OK;
+    return SOMA_OK;
+}
+
+static void digest_init(struct core *core, const struct core_options *options)
+{
+    if ((options->flags & SOMA_DIGEST) == 0 || (options->flags & SOMA_DIGEST_KEYLESS) != 0)
+        return;
+    core->digest_key[0] = options->digest_key[0];
+    core->digest_key[1] = options->digest_key[1];
+    if (core->digest_key[0] == 0 && core->digest_key[1] == 0)
+        soma__seed_random(core->digest_key);
 }
 
 enum soma_status core_new(const struct core_options *options, const struct core_shape *shape, struct core **out)
@@ -44,6 +56,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     core->kind = shape;
     core->owner.gone = core_gone;
     core->flags = options->flags;
+    digest_init(core, options);
     core->stall = options->stall;
     core->stall_ns = options->stall_ns ? options->stall_ns : SOMA_STALL_NS_DEFAULT;
     core->ctx = options->ctx;
@@ -106,6 +119,44 @@ static void look_for_grace(struct soma__reader *self)
     soma__grace_poll(soma__grace_cookie_near());
     if (self->due == DUE_NOTHING)
         self->due = DUE_AGAIN;
+}
+
+/* ---- Digests ---- */
+
+/* order CORE-6 relaxed | value only, no data behind it | pairs: CORE-6 */
+void core_digest_add(struct core *core, struct soma__reader *self, uint64_t fnv, uint64_t sign)
+{
+    struct stripe *stripe = &core->stripes[self->index % CORE_STRIPES];
+    uint64_t lanes[2];
+    soma__digest_lanes(core->digest_key, fnv, lanes);
+    for (int i = 0; i < 2; i++)
+        atom_add_rlx(&stripe->lanes[i], lanes[i] * sign); /* CORE-6 */
+}
+
+static enum soma_status digest(const struct core *core, struct soma_digest *out)
+{
+    if (!core || !out) {
+        MISUSE("map or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    if (!core_digests(core))
+        return SOMA_E_UNSUPPORTED;
+    *out = (struct soma_digest){.count = core_count(core)};
+    for (int i = 0; i < CORE_STRIPES; i++) {
+        out->lane[0] += atom_load_rlx(&core->stripes[i].lanes[0]); /* CORE-6 */
+        out->lane[1] += atom_load_rlx(&core->stripes[i].lanes[1]); /* CORE-6 */
+    }
+    return SOMA_OK;
+}
+
+enum soma_status soma_u64_digest(const soma_u64 *map, struct soma_digest *out)
+{
+    return digest((const struct core *)map, out);
+}
+
+enum soma_status soma_map_digest(const soma_map *map, struct soma_digest *out)
+{
+    return digest((const struct core *)map, out);
 }
 
 /* ---- Letting dead versions go that were kept for a view ---- */
@@ -262,6 +313,13 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 #define CLEAR_ENTRIES SIZED(64, 2)
 #define CLEAR_HOPS SIZED(1024, 2)
 
+static void cleared(struct core *core, struct soma__reader *self, const struct soma__node *node, uint64_t second)
+{
+    if (core_digests(core))
+        core_digest_add(core, self, core->kind->fnv(core, node, second), (uint64_t)-1);
+    core_counted(core, self, (uint64_t)-1);
+}
+
 /* While views are open: removes a live entry. SOMA_EXISTS: it was a dead version that is needed, and the place is behind it. */
 static enum soma_status clear_version(struct core *core, struct soma__reader *self, struct soma__place *place)
 {
@@ -278,7 +336,7 @@ static enum soma_status clear_version(struct core *core, struct soma__reader *se
         }
         const enum soma_status status = soma__version_remove(core, self, place, edge, second);
         if (status == SOMA_OK)
-            core_counted(core, self, (uint64_t)-1);
+            cleared(core, self, node, second);
         if (status != CORE_AGAIN)
             return status;
     }
@@ -302,7 +360,7 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
         const uint64_t frozen = soma__edge_onward(edge) | EDGE_FROZEN;
         if (soma__edge_swap(&node->edge, &edge, frozen)) {
             edge = frozen;
-            core_counted(core, self, (uint64_t)-1);
+            cleared(core, self, node, atom_load_acq(&node->second)); /* WORD-2, BYTES-2 */
         }
     }
     return soma__order_unlink(list, self, place->prev, &place->word, edge);

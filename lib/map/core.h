@@ -47,6 +47,7 @@ struct core_options {
     soma_stall_fn stall;
     void *ctx;
     unsigned load_percent;
+    const uint64_t *digest_key; /* both halves */
 };
 
 /* What load_percent may be. */
@@ -57,6 +58,7 @@ struct core_shape;
 
 struct stripe {
     struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */
+    struct atom lanes[2];             /* digests of what came minus those of what went, if the map keeps them */
 };
 
 /* The header of a map. It outlives the map's buckets by the memory that still waits for readers. */
@@ -88,6 +90,7 @@ struct core {
 
     struct soma__owner owner ALIGNED(APART);
     unsigned flags;
+    uint64_t digest_key[2];
     uint64_t stall_ns;
     soma_stall_fn stall;
     void *ctx;
@@ -110,6 +113,8 @@ struct core_shape {
     struct soma__node *(*dead_copy)(const struct core *core, const struct soma__node *node, uint64_t second);
     void (*drop)(const struct core *core, struct soma__node *node);
     bool (*walk_past)(struct core *core, struct soma__reader *self, const struct soma__node *node);
+    /* FNV-1a 64 over an entry that has this second word: see digest.h. */
+    uint64_t (*fnv)(const struct core *core, const struct soma__node *node, uint64_t second);
     bool words; /* or byte strings */
 };
 
@@ -163,6 +168,15 @@ ALWAYS_INLINE uint64_t core_ticket(struct soma__reader *self)
 {
     return LIKELY(self->tickets[0] < self->tickets[1]) ? self->tickets[0]++ : core_ticket_slow(self);
 }
+
+/* Whether updates have to keep the map's digest. */
+ALWAYS_INLINE bool core_digests(const struct core *core)
+{
+    return UNLIKELY((core->flags & SOMA_DIGEST) != 0);
+}
+
+/* To a map's digest, an entry of which this is the FNV-1a comes (sign 1) or goes (-1). */
+void core_digest_add(struct core *core, struct soma__reader *self, uint64_t fnv, uint64_t sign);
 
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);

@@ -18,6 +18,7 @@
  * Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up ahead of it. An
  *             update goes back only when another update has got in.
  */
+#include <soma/digest.h>
 #include <soma/u64.h>
 
 #include "map/core.h"
@@ -104,6 +105,16 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
     return soma__word_walk_past(&core->dir, self, soma__hash_read(node));
 }
 
+static uint64_t fnv_of(uint64_t key, uint64_t value)
+{
+    return soma__fnv1a64_word(value, soma__fnv1a64_word(key, SOMA_FNV1A64_BASIS));
+}
+
+static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t value)
+{
+    return fnv_of(soma__mix_inverse(&core->hash.mix, soma__hash_read(node)), value);
+}
+
 static const struct core_shape shape = {
     .dir.list.node_bytes = node_bytes,
     .dir.list.settle = soma__version_settle,
@@ -119,6 +130,7 @@ static const struct core_shape shape = {
     .dead_copy = dead_copy,
     .drop = drop,
     .walk_past = walk_past,
+    .fnv = fnv,
     .words = true,
 };
 
@@ -352,6 +364,7 @@ struct update {
     struct soma__reader *self;
     uint64_t hash;
     bool versions;            /* to be kept, see version.h */
+    uint64_t stored;          /* the value that was put in, if one was */
     struct soma__node *fresh; /* made for this update, not linked */
 };
 
@@ -505,6 +518,7 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
     if (!node || soma__hash_read(node) != update->hash) {
         const struct verdict verdict = decide(order, false, 0);
         *old = 0;
+        update->stored = verdict.value;
         if (verdict.what == STORE)
             return insert(update, &place, verdict.value);
         return verdict.what == REMOVE ? SOMA_ABSENT : verdict.answer;
@@ -514,11 +528,21 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
     if (UNLIKELY(edge & EDGE_FROZEN))
         return CORE_AGAIN;
     const struct verdict verdict = decide(order, true, *old);
+    update->stored = verdict.value;
     if (verdict.what == STORE)
         return store(update, &place, node, edge, *old, verdict.value);
     if (verdict.what == REMOVE)
         return remove_entry(update, &place, node, edge, *old);
     return verdict.answer;
+}
+
+/* Takes what was there off the map's digest, and adds what is there now. */
+static NOINLINE void digest_update(const struct update *update, uint64_t key, enum soma_status status, uint64_t old)
+{
+    if (status == SOMA_REPLACED || status == SOMA_REMOVED)
+        core_digest_add(update->core, update->self, fnv_of(key, old), (uint64_t)-1);
+    if (status == SOMA_REPLACED || status == SOMA_INSERTED)
+        core_digest_add(update->core, update->self, fnv_of(key, update->stored), 1);
 }
 
 /* All attempts of an update, inside a section. */
@@ -537,6 +561,8 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
     } while (UNLIKELY(status == CORE_AGAIN));
     if (UNLIKELY(update.fresh != NULL))
         soma__word_drop(&core->dir, update.fresh);
+    if (core_digests(core))
+        digest_update(&update, order->key, status, *old);
     return status;
 }
 
@@ -805,7 +831,8 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
                                         .stall_ns = given->stall_ns,
                                         .stall = given->stall,
                                         .ctx = given->ctx,
-                                        .load_percent = given->load_percent};
+                                        .load_percent = given->load_percent,
+                                        .digest_key = given->digest_key};
     uint64_t seed[2] = {given->seed[0], given->seed[1]};
     struct core *core;
     const enum soma_status status = core_new(&common, &shape, &core);

@@ -82,30 +82,52 @@ enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size
     return soma_view_get_version(view, key, key_len, buf, cap, len, NULL);
 }
 
-/* ---- Counting ---- */
+/* ---- Going through all ---- */
 
 /* One section's worth of the view; kind is known at compile time. */
-ALWAYS_INLINE uint64_t count_some(struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t at)
+ALWAYS_INLINE void sum_some(struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t at,
+                            struct soma_digest *sum)
 {
-    uint64_t count = 0;
+    const struct soma__node *node;
     soma__scan_enter(core, kind, scan);
-    while (soma__scan_next(core, kind, scan, at))
-        count++;
-    return count;
+    while ((node = soma__scan_next(core, kind, scan, at))) {
+        sum->count++;
+        if (core_digests(core)) {
+            uint64_t lanes[2];
+            soma__digest_lanes(core->digest_key, core->kind->fnv(core, node, scan->word), lanes);
+            sum->lane[0] += lanes[0];
+            sum->lane[1] += lanes[1];
+        }
+    }
 }
 
-static uint64_t count(struct core *core, uint64_t at)
+static struct soma_digest sum_of(const struct soma_view *view)
 {
+    struct core *core = view->core;
+    struct soma_digest sum = {.count = 0};
     struct soma__scan scan;
-    uint64_t counted = 0;
     soma__scan_init(&scan, 0, UINT64_MAX);
     while (!scan.ended) {
         const struct soma__section section = soma__section_enter();
-        counted +=
-            core->kind->words ? count_some(core, KIND_WORDS, &scan, at) : count_some(core, KIND_BYTES, &scan, at);
+        if (core->kind->words)
+            sum_some(core, KIND_WORDS, &scan, view->at, &sum);
+        else
+            sum_some(core, KIND_BYTES, &scan, view->at, &sum);
         soma__section_exit(section);
     }
-    return counted;
+    return sum;
+}
+
+enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out)
+{
+    if (!view || !out) {
+        MISUSE("view or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    if (!core_digests(view->core))
+        return SOMA_E_UNSUPPORTED;
+    *out = sum_of(view);
+    return SOMA_OK;
 }
 
 /* order VIEW-1 relaxed | value only: all who count come to the same | pairs: VIEW-1 */
@@ -118,7 +140,7 @@ uint64_t soma_view_count(const soma_view *view)
     struct atom *counted = (struct atom *)(uintptr_t)&view->counted;
     uint64_t known = atom_load_rlx(counted); /* VIEW-1 */
     if (known == 0) {
-        known = count(view->core, view->at) + 1;
+        known = sum_of(view).count + 1;
         atom_store_rlx(counted, known); /* VIEW-1 */
     }
     return known - 1;
