@@ -21,6 +21,9 @@
 #define MANY 8
 /* At the most, where nearly every view waits for all others to leave their sections. */
 #define VIEWS_COLD 60
+/* With every access watched, calls take so much longer, and views, each of which has the table looked through when it is
+ * closed, come so much more seldom. */
+#define SANITIZED_SHARE 8
 /* Keys that a view is asked for, and views that a thread has open at a time. */
 #define VIEW_KEYS 12
 #define VIEWS_OPEN 3
@@ -585,6 +588,8 @@ static soma_view *hold_view(struct run *run, uint64_t round)
     const uint64_t draw = round == 0 ? 1 : rng_below(&run->rng, 8);
     soma_view *held = NULL;
     run->views = run->setup->says_all || draw < 3 ? run->setup->views : 0;
+    if (under_sanitizer())
+        run->views /= SANITIZED_SHARE;
     if (run->views > 0 && draw == 0)
         run->views = run->views < VIEWS_COLD ? run->views : VIEWS_COLD;
     else if (run->views > 0)
@@ -597,6 +602,8 @@ void run_play(struct run *run, struct tally *tally)
     const double start = now_seconds();
     static const uint64_t preempt[] = {PREEMPT_NS, 0, PREEMPT_SELDOM_NS, 0};
     run->preempt_ns = preempt[tally->rounds % (sizeof preempt / sizeof *preempt)];
+    if (under_sanitizer())
+        run->preempt_ns *= SANITIZED_SHARE;
     run->filling = tally->rounds / run->phase % 2 == 0;
     soma_view *held = hold_view(run, tally->rounds);
     pthread_barrier_wait(&run->barrier);

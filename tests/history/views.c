@@ -416,7 +416,7 @@ void views_real(const void *setup)
 /* ---- Maps whose views are wrong ---- */
 
 /* Each answers from the live map, some keys or all, or from an older view than its own. */
-static soma_u64 *live;
+static soma_u64 *_Atomic live;
 static soma_view *_Atomic older;
 
 static enum soma_status keep_map(void *map, soma_view **view)
