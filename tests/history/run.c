@@ -19,6 +19,11 @@
 /* What must be left of the round's room before a call. */
 #define ROUND_LEAVES (VIEW_KEYS + REST_READS)
 #define MANY 8
+/* At the most, where nearly every view waits for all others to leave their sections. */
+#define VIEWS_COLD 60
+/* With every access watched, calls take so much longer, and views, each of which has the table looked through when it is
+ * closed, come so much more seldom. */
+#define SANITIZED_SHARE 8
 /* Keys that a view is asked for, and views that a thread has open at a time. */
 #define VIEW_KEYS 12
 #define VIEWS_OPEN 3
@@ -80,7 +85,7 @@ struct run {
     pthread_barrier_t barrier;
     atomic_bool stop;
     bool filling;
-    bool viewing;
+    unsigned views; /* how many in 65536 calls open one or close it, this round */
     struct rng rng;
     uint64_t preempt_ns; /* 0: never */
     unsigned threads;
@@ -441,7 +446,7 @@ static void one_call(struct worker *worker)
     const struct setup *setup = worker->run->setup;
     const uint64_t draw = rng_below(&worker->rng, 65536);
     stay(worker);
-    if (worker->run->viewing && rng_below(&worker->rng, 65536) < setup->views)
+    if (rng_below(&worker->rng, 65536) < worker->run->views)
         some_view(worker);
     else if (draw < 24)
         resize(worker);
@@ -580,10 +585,14 @@ static void count_calls(const struct run *run, struct tally *tally)
  * waits for all others to leave their sections. */
 static soma_view *hold_view(struct run *run, uint64_t round)
 {
-    const uint64_t draw = rng_below(&run->rng, 8);
+    const uint64_t draw = round == 0 ? 1 : rng_below(&run->rng, 8);
     soma_view *held = NULL;
-    run->viewing = run->setup->says_all || draw < 3 || round == 0;
-    if (run->viewing && draw != 0)
+    run->views = run->setup->says_all || draw < 3 ? run->setup->views : 0;
+    if (under_sanitizer())
+        run->views /= SANITIZED_SHARE;
+    if (run->views > 0 && draw == 0)
+        run->views = run->views < VIEWS_COLD ? run->views : VIEWS_COLD;
+    else if (run->views > 0)
         EXPECT_EQ(run->setup->kind->view(run->map, &held), SOMA_OK);
     return held;
 }
@@ -593,6 +602,8 @@ void run_play(struct run *run, struct tally *tally)
     const double start = now_seconds();
     static const uint64_t preempt[] = {PREEMPT_NS, 0, PREEMPT_SELDOM_NS, 0};
     run->preempt_ns = preempt[tally->rounds % (sizeof preempt / sizeof *preempt)];
+    if (under_sanitizer())
+        run->preempt_ns *= SANITIZED_SHARE;
     run->filling = tally->rounds / run->phase % 2 == 0;
     soma_view *held = hold_view(run, tally->rounds);
     pthread_barrier_wait(&run->barrier);
