@@ -12,5 +12,6 @@
 #include <soma/view.h>
 #include <soma/cursor.h>
 #include <soma/copy.h>
+#include <soma/frozen.h>
 
 #endif

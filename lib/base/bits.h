@@ -25,4 +25,11 @@ ALWAYS_INLINE unsigned bits_log2_ceil(uint64_t x)
     return x <= 1 ? 0 : 64 - bits_leading(x - 1);
 }
 
+/* x of 2^64, scaled to n: the high half of their product, which is below n. */
+ALWAYS_INLINE uint64_t bits_scale(uint64_t x, uint64_t n)
+{
+    __extension__ typedef unsigned __int128 wide;
+    return (uint64_t)((wide)x * n >> 64);
+}
+
 #endif

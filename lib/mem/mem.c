@@ -54,6 +54,12 @@ void soma__range_free(void *range, size_t size)
     munmap(range, size);
 }
 
+const void *soma__file_map(int fd, size_t size)
+{
+    const void *file = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    return file == MAP_FAILED ? NULL : file;
+}
+
 uint64_t soma__mem_physical(void)
 {
     const long pages = sysconf(_SC_PHYS_PAGES);

@@ -29,6 +29,9 @@ bool soma__range_release(char *from, char *to);
 /* Ends a reservation, or a page-aligned part of one. */
 void soma__range_free(void *range, size_t size);
 
+/* The first bytes of a file, to be read only, page-aligned; ended by soma__range_free(). NULL: errno says why. */
+const void *soma__file_map(int fd, size_t size);
+
 /* The machine's memory in bytes. */
 uint64_t soma__mem_physical(void);
 

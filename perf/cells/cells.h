@@ -50,6 +50,7 @@ extern const struct bench bench_memory;
 extern const struct bench bench_space;
 extern const struct bench bench_scan;
 extern const struct bench bench_views;
+extern const struct bench bench_frozen;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {

@@ -387,9 +387,12 @@ Test(cursor, sorts_words)
         for (uint32_t part = 0; part < parts; part++) {
             cr_assert_eq(soma_cursor_part(cursor, part, parts), SOMA_OK);
             cr_assert_eq(soma_cursor_token(cursor), rank);
+            const uint32_t first = rank;
             while (soma_cursor_next_u64(cursor, &key, NULL) == SOMA_OK)
                 cr_assert_eq(key, keys[rank++]);
+            const uint64_t end = soma_cursor_token(cursor);
             cr_assert_eq(soma_cursor_seek(cursor, 0), SOMA_OK);
+            cr_assert_eq(rest_of(cursor), end - first);
         }
         cr_assert_eq(rank, N);
     }
@@ -573,6 +576,11 @@ Test(copy, strings_are_the_same)
     other = view_of_bytes(copy);
     cr_assert_not(equal_to(view, other), "another first letter");
     soma_view_close(other);
+    text[0] = 'x';
+    cr_assert_eq(soma_map_put(copy, text, LONGEST - 1, text, (size_t)2 * (LONGEST - 1) + 1, NULL), SOMA_REPLACED);
+    other = view_of_bytes(copy);
+    cr_assert_not(equal_to(view, other), "one letter more");
+    soma_view_close(other);
     soma_view_close(view);
     soma_map_free(map);
     soma_map_free(copy);
@@ -588,7 +596,7 @@ Test(copy, may_be_ended)
         cr_assert_eq(soma_map_put(bytes, &key, sizeof key, "value", 5, NULL), SOMA_INSERTED);
     soma_view *view = view_of(map);
     soma_view *view_bytes = view_of_bytes(bytes);
-    for (uint64_t stop = 1; stop < 6; stop++) {
+    for (uint64_t stop = 1; stop <= 6; stop++) { /* the sixth is told of the last entries */
         struct told told = {.stop = stop};
         soma_u64 *copy = NULL;
         const struct soma_u64_options options = {.value_retire = never_retired};

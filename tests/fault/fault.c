@@ -45,6 +45,7 @@ enum site {
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
+    VIEW_SLOTS,
     OTHER,
     SITES
 };
@@ -55,7 +56,8 @@ static const char *const site_names[SITES] = {
     [BYTE_ENTRY] = "an entry of a byte map", [CURSOR] = "a cursor",
     [CURSOR_BYTES] = "a cursor's bytes",     [VIEW] = "a view, and what is made of it",
     [RANGE] = "a map's addresses",           [FIRST_PAGE] = "a map's first page",
-    [MORE_PAGES] = "pages for growth",       [OTHER] = "something unknown",
+    [VIEW_SLOTS] = "slots for views",        [MORE_PAGES] = "pages for growth",
+    [OTHER] = "something unknown",
 };
 
 static struct site_account {
@@ -65,12 +67,15 @@ static struct site_account {
 
 /* A batch has 4 KiB, entries here some hundred bytes at the most. */
 #define BATCH_LEAST 4000
+/* A view has some words, a block of slots many. */
+#define SLOTS_LEAST 200
 
 static bool in_byte_map;    /* whose entries those are */
 static bool in_opening;     /* the first commitment of a map */
 static bool in_cursor_open; /* nothing else asks for memory in a cursor's calls */
 static bool in_cursor_next;
 static bool in_view_calls;   /* opening, sorting, copying and comparing */
+static bool in_viewing;      /* a view is being opened */
 static bool set_up_refused;  /* something before main() */
 static bool advice_declined; /* madvise() fails, as it does on locked memory */
 
@@ -93,6 +98,8 @@ static enum site malloc_site(size_t size)
         return in_cursor_open ? CURSOR : CURSOR_BYTES;
     if (in_view_calls)
         return VIEW;
+    if (in_viewing && size < BATCH_LEAST)
+        return size < SLOTS_LEAST ? VIEW : VIEW_SLOTS;
     return size >= BATCH_LEAST ? BATCH : in_byte_map ? BYTE_ENTRY : WORD_ENTRY;
 }
 
@@ -240,6 +247,16 @@ static struct {
     unsigned char retired[VALUES];
 } world;
 
+/* Views, each with what the map held when it was opened. */
+#define VIEWS 3
+
+static struct {
+    soma_view *view;
+    bool there[KEYS];
+    uint64_t value[KEYS];
+    uint64_t count;
+} views[VIEWS];
+
 static void on_retire(uint64_t value, void *ctx)
 {
     (void)ctx;
@@ -266,6 +283,16 @@ static void drop(uint64_t key)
     world.count--;
 }
 
+static void check_view(int v)
+{
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint64_t value = 0;
+        EXPECT_EQ(world.kind->view_get(views[v].view, key, &value), views[v].there[key] ? SOMA_OK : SOMA_ABSENT);
+        EXPECT_EQ(value, views[v].there[key] ? views[v].value[key] : 0);
+    }
+    EXPECT_EQ(soma_view_count(views[v].view), views[v].count);
+}
+
 /* Lookups work whatever happens to memory, so they run armed too. */
 static void check_all(void)
 {
@@ -276,6 +303,10 @@ static void check_all(void)
         EXPECT_EQ(value, world.there[key] ? world.value[key] : 0);
     }
     EXPECT_EQ(world.kind->count(world.map), world.count);
+    for (int v = 0; v < VIEWS; v++) {
+        if (views[v].view)
+            check_view(v);
+    }
     atomic_store(&armed, false);
     verified(KEYS);
 }
@@ -728,6 +759,136 @@ static void walks(void)
     close_map();
 }
 
+/* A frozen map is made, or nothing has changed. */
+static soma_frozen *try_freeze(const soma_view *view)
+{
+    soma_frozen *frozen = NULL;
+    in_opening = true;
+    arm();
+    const bool made = done_without_map(soma_frozen_build(view, &frozen), SOMA_OK);
+    in_opening = false;
+    EXPECT(made == (frozen != NULL));
+    return frozen;
+}
+
+/* Read back from a file, or not. */
+static soma_frozen *try_reopen(soma_frozen *frozen)
+{
+    soma_frozen *opened = NULL;
+    FILE *file = tmpfile();
+    if (!file || soma_frozen_write(frozen, fileno(file)) != SOMA_OK)
+        abort();
+    arm();
+    const bool made = done_without_map(soma_frozen_open(fileno(file), &opened), SOMA_OK);
+    EXPECT(made == (opened != NULL));
+    fclose(file);
+    if (!made)
+        return frozen;
+    soma_frozen_free(frozen);
+    return opened;
+}
+
+static void check_frozen(const soma_frozen *frozen, bool of_words)
+{
+    uint64_t key = 0;
+    struct soma_bytes bytes = {NULL, 0};
+    EXPECT_EQ(soma_frozen_count(frozen), KEYS);
+    for (uint64_t i = 0; i < KEYS; i++) {
+        if (of_words) {
+            EXPECT(soma_frozen_get_u64(frozen, i, &key) == SOMA_OK && key == i);
+        } else {
+            EXPECT(soma_frozen_get_ref(frozen, &i, sizeof i, &bytes) == SOMA_OK && bytes.len == i);
+        }
+    }
+}
+
+/* Views of both kinds, frozen again and again. */
+static void freezing(void)
+{
+    static const char zeros[KEYS];
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    soma_view *seen[2];
+    bool opened = soma_u64_new(NULL, &words) == SOMA_OK && soma_map_new(NULL, &bytes) == SOMA_OK;
+    for (uint64_t i = 0; opened && i < KEYS; i++)
+        opened = soma_u64_put(words, i, i, NULL) >= 0 && soma_map_put(bytes, &i, sizeof i, zeros, i, NULL) >= 0;
+    if (!opened || soma_u64_view_open(words, &seen[0]) != SOMA_OK || soma_map_view_open(bytes, &seen[1]) != SOMA_OK)
+        abort();
+    for (int round = 0; round < 6; round++) {
+        for (int kind = 0; kind < 2; kind++) {
+            soma_frozen *frozen = try_freeze(seen[kind]);
+            if (!frozen)
+                continue;
+            frozen = try_reopen(frozen);
+            check_frozen(frozen, kind == 0);
+            soma_frozen_free(frozen);
+        }
+    }
+    soma_view_close(seen[0]);
+    soma_view_close(seen[1]);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+}
+
+/* One that cannot be opened leaves nothing behind; then it is opened without faults. */
+static void view_open(int v)
+{
+    in_viewing = true;
+    arm();
+    if (!done(world.kind->view(world.map, &views[v].view), SOMA_OK)) {
+        EXPECT(views[v].view == NULL);
+        EXPECT_EQ(world.kind->view(world.map, &views[v].view), SOMA_OK);
+    }
+    in_viewing = false;
+    memcpy(views[v].there, world.there, sizeof world.there);
+    memcpy(views[v].value, world.value, sizeof world.value);
+    views[v].count = world.count;
+}
+
+static void view_close(int v)
+{
+    arm();
+    soma_view_close(views[v].view);
+    atomic_store(&armed, false);
+    views[v].view = NULL;
+}
+
+/* Updates need memory for versions as well; none of them may change the map, or a view, when there is none. */
+static void with_views(void)
+{
+    open_map();
+    view_open(2); /* among the first calls for memory, of which none is left out */
+    view_close(2);
+    on_keys(do_put, 0, 200);
+    view_open(0);
+    on_keys(do_put, 100, 300);
+    on_keys(do_fetch_add, 50, 150);
+    on_keys(do_remove, 0, 40);
+    check_all();
+    view_open(1);
+    on_keys(do_replace, 30, 120);
+    on_keys(do_cas, 120, 160);
+    on_keys(do_update, 160, 220);
+    on_keys(do_remove_if, 200, 240);
+    do_put_many(20);
+    short_threads();
+    check_all();
+    view_close(0);
+    view_open(2);
+    reserve_and_shrink();
+    do_clear();
+    on_keys(do_put_new, 0, 100);
+    check_all();
+    view_close(1);
+    do_clear();
+    reserve_and_shrink();
+    check_all();
+    view_close(2);
+    on_keys(do_put, 50, 150);
+    check_all();
+    close_map();
+}
+
 /* Sums in a byte map: a refused addition adds nothing. */
 static void byte_sums(void)
 {
@@ -1129,12 +1290,18 @@ int main(int argc, char **argv)
         {"u64-all-after", faults, &(const struct setup){every_verb, 0, true}},
         {"map-one", faults, &(const struct setup){every_verb, 1, false}},
         {"map-all-after", faults, &(const struct setup){every_verb, 1, true}},
+        {"views-u64-one", faults, &(const struct setup){with_views, 0, false}},
+        {"views-u64-all-after", faults, &(const struct setup){with_views, 0, true}},
+        {"views-map-one", faults, &(const struct setup){with_views, 1, false}},
+        {"views-map-all-after", faults, &(const struct setup){with_views, 1, true}},
         {"sums-one", faults, &(const struct setup){byte_sums, 1, false}},
         {"sums-all-after", faults, &(const struct setup){byte_sums, 1, true}},
         {"walks-u64-one", faults, &(const struct setup){walks, 0, false}},
         {"walks-u64-all-after", faults, &(const struct setup){walks, 0, true}},
         {"walks-map-one", faults, &(const struct setup){walks, 1, false}},
         {"walks-map-all-after", faults, &(const struct setup){walks, 1, true}},
+        {"freezing-one", faults, &(const struct setup){freezing, 0, false}},
+        {"freezing-all-after", faults, &(const struct setup){freezing, 0, true}},
         {"sites", sites, NULL}, /* after all that may refuse */
         {"pages-back", pages_case, NULL},
         {"pages-stay", pages_case, "stay"},

@@ -25,23 +25,43 @@
 #define WORDS &words_kind, true, VALUES_WORDS
 /* So little that a reader who stays makes updates fail. */
 #define CAP 4096
+/* How many in 65536 calls open a view or close one. */
+#define VIEWS 600
+#define GRAPH_VIEWS 16000
 
 static const struct setup setups[] = {
-    {"u64-one-key", U64, HASHES_GOOD, 1, 0, false},         {"u64-ten-keys", U64, HASHES_GOOD, 10, 0, false},
-    {"u64-neighbours", U64, HASHES_SAME, 10, 0, false},     {"u64-few-places", U64, HASHES_FEW, 300, 0, false},
-    {"u64-cap", U64, HASHES_GOOD, 10, CAP, false},          {"u64-many-keys", U64, HASHES_GOOD, 100000, 0, false},
-    {"map-one-key", MAP, HASHES_GOOD, 1, 0, false},         {"map-ten-keys", MAP, HASHES_GOOD, 10, 0, false},
-    {"map-collisions", MAP, HASHES_SAME, 10, 0, false},     {"map-few-places", MAP, HASHES_FEW, 300, 0, false},
-    {"map-cap", MAP, HASHES_GOOD, 10, CAP, false},          {"map-many-keys", MAP, HASHES_GOOD, 100000, 0, false},
-    {"words-one-key", WORDS, HASHES_GOOD, 1, 0, false},     {"words-ten-keys", WORDS, HASHES_GOOD, 10, 0, false},
-    {"words-collisions", WORDS, HASHES_SAME, 10, 0, false}, {"words-many-keys", WORDS, HASHES_GOOD, 100000, 0, false},
+    {"u64-one-key", U64, HASHES_GOOD, 1, 0, VIEWS, false},
+    {"u64-ten-keys", U64, HASHES_GOOD, 10, 0, VIEWS, false},
+    {"u64-neighbours", U64, HASHES_SAME, 10, 0, VIEWS, false},
+    {"u64-few-places", U64, HASHES_FEW, 300, 0, VIEWS, false},
+    {"u64-cap", U64, HASHES_GOOD, 10, CAP, VIEWS, false},
+    {"u64-many-keys", U64, HASHES_GOOD, 100000, 0, VIEWS, false},
+    {"map-one-key", MAP, HASHES_GOOD, 1, 0, VIEWS, false},
+    {"map-ten-keys", MAP, HASHES_GOOD, 10, 0, VIEWS, false},
+    {"map-collisions", MAP, HASHES_SAME, 10, 0, VIEWS, false},
+    {"map-few-places", MAP, HASHES_FEW, 300, 0, VIEWS, false},
+    {"map-cap", MAP, HASHES_GOOD, 10, CAP, VIEWS, false},
+    {"map-many-keys", MAP, HASHES_GOOD, 100000, 0, VIEWS, false},
+    {"words-one-key", WORDS, HASHES_GOOD, 1, 0, VIEWS, false},
+    {"words-ten-keys", WORDS, HASHES_GOOD, 10, 0, VIEWS, false},
+    {"words-collisions", WORDS, HASHES_SAME, 10, 0, VIEWS, false},
+    {"words-many-keys", WORDS, HASHES_GOOD, 100000, 0, VIEWS, false},
 };
 #define SETUPS (sizeof setups / sizeof *setups)
 
-static const struct setup graph_words = {"graph-u64", U64, HASHES_GOOD, 10, 0, true};
-static const struct setup graph_bytes = {"graph-map", MAP, HASHES_GOOD, 100, 0, true};
+/* Of each, views and updates are held against each other. */
+static const struct setup graphs[] = {
+    {"graph-u64", U64, HASHES_GOOD, 10, 0, GRAPH_VIEWS, true},
+    {"graph-u64-two", U64, HASHES_GOOD, 2, 0, GRAPH_VIEWS, true},
+    {"graph-u64-neighbours", U64, HASHES_SAME, 10, 0, GRAPH_VIEWS, true},
+    {"graph-map", MAP, HASHES_GOOD, 100, 0, GRAPH_VIEWS, true},
+    {"graph-map-collisions", MAP, HASHES_SAME, 10, 0, GRAPH_VIEWS, true},
+    {"graph-words", WORDS, HASHES_GOOD, 10, 0, GRAPH_VIEWS, true},
+};
+#define GRAPHS (sizeof graphs / sizeof *graphs)
 
 static uint64_t operations; /* in all; 0: for a while */
+static uint64_t views;      /* to be checked; 0: for a while */
 static unsigned threads_wanted;
 static bool progress;
 static size_t chosen; /* cases that share the operations */
@@ -112,6 +132,7 @@ static void audit_tally(const struct setup *setup, const struct tally *tally)
         const bool refused = setup->cap != 0; /* at a cap, what comes seldom may be refused each time */
         EXPECT(rare || not_here || looks || refused || tally->effective[verb] > 0);
     }
+    EXPECT(tally->views > 0);
     EXPECT(setup->cap == 0 || tally->refused > 0);
     EXPECT(setup->keys > 10 || tally->overlaps > 0 || threads_wanted == 1);
 }
@@ -130,9 +151,9 @@ static void play(const void *arg)
     EXPECT_EQ(tally.violations, 0);
     EXPECT_EQ(tally.undecided, 0);
     printf("# %s: %" PRIu64 " calls, %.2f million a second (playing %.2f s, checking %.2f s); %.3f %% beside others on "
-           "their key, at most %u possibilities; %" PRIu64 " refused\n",
+           "their key, at most %u possibilities; %" PRIu64 " refused; %" PRIu64 " views\n",
            setup->name, tally.calls, (double)tally.calls / (tally.playing + tally.checking) / 1e6, tally.playing,
-           tally.checking, 100 * (double)tally.overlaps / (double)tally.calls, tally.most, tally.refused);
+           tally.checking, 100 * (double)tally.overlaps / (double)tally.calls, tally.most, tally.refused, tally.views);
     total.calls += tally.calls;
     total.violations += tally.violations;
     total.undecided += tally.undecided;
@@ -149,6 +170,7 @@ static int usage(const char *program, int status)
             "linearizability key by key. What fails is cut down and drawn. Without --operations, each case runs a\n"
             "quarter of --seconds; the checkers are tried out on histories of their own as well.\n\n"
             "  --operations N  check N calls (1e8 will do), shared by the cases; only those on real maps run\n"
+            "  --views N       check N views (1e7 will do), shared by the graph cases; only those run\n"
             "  --threads N     1 to %d threads (%d; with --operations: 4, 2, 3, 8 in turn)\n"
             "  --progress      say every few seconds how far it is\n"
             "  --seconds S     length of a case (1)\n"
@@ -156,7 +178,8 @@ static int usage(const char *program, int status)
             "  --timeout S     when a case counts as hung (%d after a round)\n"
             "  --list          the cases\n"
             "  --help          this text\n\n"
-            "With --operations the last line is `RESULT history <n> operations <violations> violations`.\n",
+            "With --operations the last line is `RESULT history <n> operations <violations> violations`, with\n"
+            "--views `RESULT views <n> views <violations> violations`.\n",
             program, HISTORY_THREADS_MAX, THREADS_DEFAULT, HANG_SECONDS);
     return status;
 }
@@ -184,6 +207,10 @@ static int take_options(int argc, char **argv)
             if (!more || !take_number(argv[++i], 1e15, &value))
                 return -1;
             operations = (uint64_t)value;
+        } else if (strcmp(argv[i], "--views") == 0) {
+            if (!more || !take_number(argv[++i], 1e15, &value))
+                return -1;
+            views = (uint64_t)value;
         } else if (strcmp(argv[i], "--threads") == 0) {
             if (!more || !take_number(argv[++i], HISTORY_THREADS_MAX, &value))
                 return -1;
@@ -202,15 +229,17 @@ static size_t add_case(struct test_case *cases, size_t count, const char *name, 
     return count + 1;
 }
 
+static const char *const wrong_views[] = {"canary-view-live", "canary-view-torn", "canary-view-late"};
+
 static size_t add_checkers(struct test_case *cases, size_t count)
 {
-    count = add_case(cases, count, "graph-u64", views_real, &graph_words);
-    count = add_case(cases, count, "graph-map", views_real, &graph_bytes);
     count = add_case(cases, count, "small-keys", small_keys, NULL);
     count = add_case(cases, count, "small-parts", small_parts, NULL);
     count = add_case(cases, count, "small-views", views_small, NULL);
     count = add_case(cases, count, "small-rate", small_rate, NULL);
     count = add_case(cases, count, "views", views_by_hand, NULL);
+    for (size_t i = 0; i < sizeof wrong_views / sizeof *wrong_views; i++)
+        count = add_case(cases, count, wrong_views[i], views_canary, strrchr(wrong_views[i], '-') + 1);
     count = add_case(cases, count, "canary-answers", canary_answers, NULL);
     for (size_t i = 0; i < CANARY_MAPS; i++)
         count = add_case(cases, count, canary_map_names[i], canary_map, canary_maps[i]);
@@ -234,15 +263,21 @@ int main(int argc, char **argv)
     const int left = take_options(argc, argv);
     if (left <= 0)
         return usage(argv[0], left == 0 ? 0 : 2);
-    for (size_t i = 0; i < SETUPS; i++)
+    for (size_t i = 0; i < SETUPS && views == 0; i++)
         count = add_case(cases, count, setups[i].name, play, &setups[i]);
-    if (operations == 0)
+    for (size_t i = 0; i < GRAPHS && operations == 0; i++)
+        count = add_case(cases, count, graphs[i].name, views_real, &graphs[i]);
+    if (operations == 0 && views == 0)
         count = add_checkers(cases, count);
     chosen = named_cases(left, argv, cases, count);
+    views_goal = (views + chosen - 1) / chosen;
     started = told = now_seconds();
     const int status = test_main(left, argv, cases, count);
     if (operations > 0 && total.calls > 0)
         printf("# %.2f million calls a second\nRESULT history %" PRIu64 " operations %" PRIu64 " violations\n",
                (double)total.calls / (now_seconds() - started) / 1e6, total.calls, total.violations + total.undecided);
+    if (views > 0)
+        printf("# %.0f views a second\nRESULT views %" PRIu64 " views %" PRIu64 " violations\n",
+               (double)views_checked / (now_seconds() - started), views_checked, views_violations);
     return status;
 }

@@ -167,6 +167,17 @@ void history_end(struct history *history, unsigned entry, enum soma_status statu
     call->end = end;
 }
 
+void history_answer(struct history *history, unsigned entry, enum soma_status status, uint64_t result)
+{
+    history->calls[entry].status = (int8_t)status;
+    history->calls[entry].result = result;
+}
+
+void history_forget(struct history *history, unsigned thread, uint32_t count)
+{
+    history->logs[thread].count -= count;
+}
+
 uint32_t history_room(const struct history *history, unsigned thread)
 {
     return history->options.calls_each - history->logs[thread].count;

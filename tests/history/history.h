@@ -99,6 +99,12 @@ unsigned history_begin(struct history *history, unsigned thread, const struct hi
 /* It has ended with this answer. A call that never ends is left without. */
 void history_end(struct history *history, unsigned entry, enum soma_status status, uint64_t result);
 
+/* What a call that has ended answered, if that comes out later: a view is opened, then asked. */
+void history_answer(struct history *history, unsigned entry, enum soma_status status, uint64_t result);
+
+/* The thread's last calls are forgotten. */
+void history_forget(struct history *history, unsigned thread, uint32_t count);
+
 /* How many more calls the thread can record in this round. */
 uint32_t history_room(const struct history *history, unsigned thread);
 

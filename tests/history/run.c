@@ -16,7 +16,12 @@
 
 #define CALLS_EACH 4096
 #define REST_READS 512 /* keys that are looked at while all are at rest */
+/* What must be left of the round's room before a call. */
+#define ROUND_LEAVES (VIEW_KEYS + REST_READS)
 #define MANY 8
+/* Keys that a view is asked for, and views that a thread has open at a time. */
+#define VIEW_KEYS 12
+#define VIEWS_OPEN 3
 /* Keys that nobody keeps a history of: they come and go beside the others. */
 #define BALLAST 2048
 #define BALLAST_COLLIDING 16
@@ -44,6 +49,14 @@ static const struct {
     [HISTORY_PUT_MANY] = {10, 10},
 };
 
+/* A view that has been opened; its answers come later. */
+struct open_view {
+    soma_view *view; /* or NULL */
+    uint32_t keys[VIEW_KEYS];
+    unsigned entries[VIEW_KEYS];
+    uint32_t count;
+};
+
 struct worker {
     struct run *run;
     unsigned index;
@@ -52,6 +65,9 @@ struct worker {
     uint64_t ids;
     bool preempts;
     timer_t timer;
+    struct open_view open[VIEWS_OPEN];
+    struct run_view *views; /* of this round */
+    uint32_t views_count;
     uint64_t *seen; /* by key: the value that this thread saw last */
 };
 
@@ -64,6 +80,8 @@ struct run {
     pthread_barrier_t barrier;
     atomic_bool stop;
     bool filling;
+    bool viewing;
+    struct rng rng;
     uint64_t preempt_ns; /* 0: never */
     unsigned threads;
     uint32_t phase; /* rounds that the map fills, and empties */
@@ -238,6 +256,86 @@ static void clear(struct worker *worker)
     history_end(run->history, entry, run->setup->kind->clear(run->map), HISTORY_ABSENT);
 }
 
+/* ---- Views ---- */
+
+/* What a view sees was there at an instant of the call that opened it: lookups over that interval. */
+static void open_view(struct worker *worker, struct open_view *open)
+{
+    struct run *run = worker->run;
+    const uint32_t all = run->setup->keys;
+    const uint32_t first = (uint32_t)rng_below(&worker->rng, all);
+    open->count = all < VIEW_KEYS ? all : VIEW_KEYS;
+    for (uint32_t i = 0; i < open->count; i++) {
+        const struct history_call ask = {.verb = HISTORY_GET, .key = open->keys[i] = (first + i) % all};
+        open->entries[i] = history_begin(run->history, worker->index, &ask);
+    }
+    const enum soma_status status = run->setup->kind->view(run->map, &open->view);
+    for (uint32_t i = 0; i < open->count; i++)
+        history_end(run->history, open->entries[i], SOMA_ABSENT, HISTORY_ABSENT);
+    if (!EXPECT_EQ(status, SOMA_OK)) {
+        open->view = NULL;
+        history_forget(run->history, worker->index, open->count);
+        return;
+    }
+    uint32_t calls;
+    history_calls(run->history, worker->index, &calls);
+    worker->views[worker->views_count++] = (struct run_view){calls - open->count, open->count};
+}
+
+/* A cursor must give what the lookups found. */
+static void walk_view(const struct run *run, const struct open_view *open, const uint64_t *values)
+{
+    soma_cursor *cursor = NULL;
+    uint64_t key = 0;
+    uint64_t value = 0;
+    uint32_t given = 0;
+    uint32_t there = 0;
+    if (!EXPECT_EQ(soma_cursor_open_view(open->view, &cursor), SOMA_OK))
+        return;
+    while (run->setup->kind->next(cursor, &key, &value) == SOMA_OK) {
+        for (uint32_t i = 0; i < open->count; i++) {
+            if (run->keys[open->keys[i]] == key) {
+                EXPECT_EQ(values[i], value);
+                given++;
+            }
+        }
+    }
+    for (uint32_t i = 0; i < open->count; i++)
+        there += values[i] != HISTORY_ABSENT;
+    EXPECT_EQ(given, there);
+    soma_cursor_close(cursor);
+}
+
+static void ask_view(struct worker *worker, struct open_view *open)
+{
+    const struct run *run = worker->run;
+    uint64_t values[VIEW_KEYS];
+    for (uint32_t i = 0; i < open->count; i++) {
+        values[i] = HISTORY_ABSENT;
+        const enum soma_status status = run->setup->kind->view_get(open->view, run->keys[open->keys[i]], &values[i]);
+        history_answer(run->history, open->entries[i], status, values[i]);
+    }
+    if (run->setup->kind->next && rng_below(&worker->rng, 256) == 0)
+        walk_view(run, open, values);
+    soma_view_close(open->view);
+    open->view = NULL;
+}
+
+static void some_view(struct worker *worker)
+{
+    struct open_view *open = &worker->open[rng_below(&worker->rng, VIEWS_OPEN)];
+    if (open->view)
+        ask_view(worker, open);
+    else if (worker->stays == 0) /* in its section it could not wait for a grace period */
+        open_view(worker, open);
+}
+
+const struct run_view *run_views(const struct run *run, unsigned thread, uint32_t *count)
+{
+    *count = run->workers[thread].views_count;
+    return run->workers[thread].views;
+}
+
 /* ---- What nobody keeps a history of ---- */
 
 /* The table is made to grow or to shrink under everybody. */
@@ -343,7 +441,9 @@ static void one_call(struct worker *worker)
     const struct setup *setup = worker->run->setup;
     const uint64_t draw = rng_below(&worker->rng, 65536);
     stay(worker);
-    if (draw < 24)
+    if (worker->run->viewing && rng_below(&worker->rng, 65536) < setup->views)
+        some_view(worker);
+    else if (draw < 24)
         resize(worker);
     else if (draw < 40 && !setup->says_all && (setup->keys < 4096 || draw == 24))
         clear(worker);
@@ -366,8 +466,13 @@ static void work(unsigned index, void *arg)
             break;
         if (run->preempt_ns > 0)
             preempt_every(worker, run->preempt_ns / 2 + rng_below(&worker->rng, run->preempt_ns));
-        while (history_room(run->history, index) >= MANY + REST_READS)
+        worker->views_count = 0;
+        while (history_room(run->history, index) >= ROUND_LEAVES)
             one_call(worker);
+        for (unsigned i = 0; i < VIEWS_OPEN; i++) {
+            if (worker->open[i].view)
+                ask_view(worker, &worker->open[i]);
+        }
         if (worker->stays > 0) {
             worker->stays = 0;
             soma_read_exit();
@@ -409,7 +514,7 @@ static void choose_keys(struct run *run, struct rng *rng)
 struct run *run_open(const struct setup *setup, unsigned threads, uint64_t stream)
 {
     const struct history_options options = {.threads = threads,
-                                            .calls_each = CALLS_EACH + MANY + REST_READS,
+                                            .calls_each = CALLS_EACH + ROUND_LEAVES,
                                             .keys = setup->keys,
                                             .is_word = setup->values == VALUES_WORDS ? words_is_word : NULL};
     const struct sigaction action = {.sa_handler = let_others_run, .sa_flags = SA_RESTART};
@@ -426,9 +531,11 @@ struct run *run_open(const struct setup *setup, unsigned threads, uint64_t strea
     if (!run->history)
         abort();
     choose_keys(run, &rng);
+    run->rng = rng;
     for (unsigned t = 0; t < threads; t++) {
         run->workers[t] = (struct worker){.run = run, .index = t, .rng = rng_new(stream * 1000 + t)};
         run->workers[t].seen = need(setup->keys, sizeof *run->workers[t].seen);
+        run->workers[t].views = need(options.calls_each, sizeof *run->workers[t].views);
     }
     pthread_barrier_init(&run->barrier, NULL, threads + 1);
     crew_start(&run->crew, threads, work, run);
@@ -443,8 +550,10 @@ void run_close(struct run *run)
     pthread_barrier_destroy(&run->barrier);
     run->setup->kind->close(run->map);
     soma_barrier_wait();
-    for (unsigned t = 0; t < run->threads; t++)
+    for (unsigned t = 0; t < run->threads; t++) {
         free(run->workers[t].seen);
+        free(run->workers[t].views);
+    }
     history_free(run->history);
     free(run->keys);
     free(run);
@@ -453,6 +562,7 @@ void run_close(struct run *run)
 static void count_calls(const struct run *run, struct tally *tally)
 {
     for (unsigned t = 0; t < run->threads; t++) {
+        tally->views += run->workers[t].views_count;
         uint32_t count;
         const struct history_call *calls = history_calls(run->history, t, &count);
         for (uint32_t i = 0; i < count; i++) {
@@ -466,14 +576,28 @@ static void count_calls(const struct run *run, struct tally *tally)
     }
 }
 
+/* Says whether the round has views. In most that do, one is open all the time: else nearly every one that is opened
+ * waits for all others to leave their sections. */
+static soma_view *hold_view(struct run *run, uint64_t round)
+{
+    const uint64_t draw = rng_below(&run->rng, 8);
+    soma_view *held = NULL;
+    run->viewing = run->setup->says_all || draw < 3 || round == 0;
+    if (run->viewing && draw != 0)
+        EXPECT_EQ(run->setup->kind->view(run->map, &held), SOMA_OK);
+    return held;
+}
+
 void run_play(struct run *run, struct tally *tally)
 {
     const double start = now_seconds();
     static const uint64_t preempt[] = {PREEMPT_NS, 0, PREEMPT_SELDOM_NS, 0};
     run->preempt_ns = preempt[tally->rounds % (sizeof preempt / sizeof *preempt)];
     run->filling = tally->rounds / run->phase % 2 == 0;
+    soma_view *held = hold_view(run, tally->rounds);
     pthread_barrier_wait(&run->barrier);
     pthread_barrier_wait(&run->barrier);
+    soma_view_close(held);
     look_at_rest(run);
     tally->rounds++;
     tally->playing += now_seconds() - start;

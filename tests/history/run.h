@@ -29,8 +29,9 @@ struct setup {
     enum values values;
     enum hashes hashes;
     uint32_t keys;
-    uint64_t cap;  /* deferred_bytes_max; a reader that stays sees to it that it is reached */
-    bool says_all; /* only calls that say what they replaced, as graph.h wants them */
+    uint64_t cap;   /* deferred_bytes_max; a reader that stays sees to it that it is reached */
+    unsigned views; /* how many in 65536 calls open a view or close it, in some rounds */
+    bool says_all;  /* only calls that say what they replaced, as graph.h wants them */
 };
 
 struct run;
@@ -44,7 +45,8 @@ struct tally {
     uint64_t effective[HISTORY_VERBS]; /* that changed something */
     uint64_t refused;                  /* for want of memory, or at the cap */
     uint64_t overlaps;                 /* calls beside others on their key */
-    double playing;                    /* seconds */
+    uint64_t views;
+    double playing; /* seconds */
     double checking;
     unsigned most;
 };
@@ -57,5 +59,14 @@ void run_close(struct run *run);
 void run_play(struct run *run, struct tally *tally);
 bool run_check(struct run *run, struct tally *tally);
 struct history *run_history(struct run *run);
+
+/* A view of the round: these calls of the thread, which are lookups over the interval in which it was opened. */
+struct run_view {
+    uint32_t first;
+    uint32_t count;
+};
+
+/* A thread's, in the order of their calls. To be asked for before run_check(). */
+const struct run_view *run_views(const struct run *run, unsigned thread, uint32_t *count);
 
 #endif

@@ -12,6 +12,7 @@
 #include "run.h"
 #include "script.h"
 #include "support.h"
+#include "words.h"
 
 /* Spoilt histories of each kind that a case must have seen. */
 #define ENOUGH 100
@@ -312,79 +313,169 @@ void views_small(const void *setup)
 
 #define GRAPH_THREADS 4
 #define GRAPH_CALLS 20000
+#define SEEN_MAX 64
 
-static void add_round(struct graph *graph, struct history *history, uint32_t keys)
+uint64_t views_goal;
+uint64_t views_checked;
+uint64_t views_violations;
+
+static void add_view(struct graph *graph, unsigned thread, const struct history_call *calls, uint32_t count)
 {
-    graph_reset(graph);
-    for (uint32_t key = 0; key < keys; key++) {
-        uint64_t state = HISTORY_ABSENT;
-        EXPECT_EQ(history_states(history, key, &state, 1), 1);
-        graph_initial(graph, key, state);
-    }
-    for (unsigned t = 0; t < GRAPH_THREADS; t++) {
-        uint32_t count;
-        const struct history_call *calls = history_calls(history, t, &count);
-        for (uint32_t i = 0; i < count; i++)
-            graph_add_call(graph, &calls[i]);
+    struct graph_seen seen[SEEN_MAX];
+    for (uint32_t i = 0; i < count; i++)
+        seen[i] = (struct graph_seen){calls[i].key, calls[i].result};
+    graph_add_view(graph, thread, calls[count - 1].call, calls[0].end, seen, count);
+}
+
+/* The last lookup of the round, with everybody at rest, is told to have answered otherwise: there must be a cycle. */
+static struct history_call spoilt(const struct history_call *call)
+{
+    struct history_call wrong = *call;
+    EXPECT_EQ(call->verb, HISTORY_GET);
+    wrong.status = call->status == SOMA_OK ? SOMA_ABSENT : SOMA_OK;
+    wrong.result = wrong.status == SOMA_OK ? 1 : HISTORY_ABSENT;
+    return wrong;
+}
+
+static void add_thread(struct graph *graph, struct run *run, unsigned t, bool spoil)
+{
+    uint32_t count;
+    uint32_t views;
+    const struct history_call *calls = history_calls(run_history(run), t, &count);
+    const struct run_view *view = run_views(run, t, &views);
+    const struct run_view *last = view + views;
+    for (uint32_t i = 0; i < count;) {
+        if (view < last && i == view->first) {
+            add_view(graph, t, &calls[i], view->count);
+            i += view++->count;
+            continue;
+        }
+        const struct history_call wrong = spoil && t == 0 && i + 1 == count ? spoilt(&calls[i]) : calls[i];
+        graph_add_call(graph, &wrong);
+        i++;
     }
 }
 
-/* The first get that found something is told to have found nothing, or the other way round: there must be a cycle. */
-static void spoil_round(struct graph *graph, struct history *history, uint32_t keys)
+static enum graph_answer answer_round(struct graph *graph, struct run *run, uint32_t keys, bool spoil)
 {
-    struct history_call *wrong = NULL;
-    uint32_t count;
     graph_reset(graph);
     for (uint32_t key = 0; key < keys; key++) {
         uint64_t state = HISTORY_ABSENT;
-        history_states(history, key, &state, 1);
+        EXPECT_EQ(history_states(run_history(run), key, &state, 1), 1);
         graph_initial(graph, key, state);
     }
-    for (unsigned t = 0; t < GRAPH_THREADS; t++) {
-        const struct history_call *calls = history_calls(history, t, &count);
-        for (uint32_t i = 0; i < count; i++) {
-            struct history_call call = calls[i];
-            const bool last = t == 0 && i + 1 == count && call.verb == HISTORY_GET;
-            if (last) { /* at rest, so there is one right answer */
-                wrong = &call;
-                wrong->status = wrong->status == SOMA_OK ? SOMA_ABSENT : SOMA_OK;
-                wrong->result = wrong->status == SOMA_OK ? 1 : HISTORY_ABSENT;
-            }
-            graph_add_call(graph, &call);
-        }
-    }
-    EXPECT(wrong != NULL);
+    for (unsigned t = 0; t < GRAPH_THREADS; t++)
+        add_thread(graph, run, t, spoil);
+    return graph_check(graph);
 }
 
 void views_real(const void *setup)
 {
     const struct setup *how = setup;
-    struct graph *graph = graph_new(GRAPH_CALLS, GRAPH_CALLS + how->keys, NULL);
+    struct graph *graph =
+        graph_new(GRAPH_CALLS, GRAPH_CALLS + how->keys, how->values == VALUES_WORDS ? words_is_word : NULL);
     struct tally tally = {0};
     struct run *run = run_open(how, GRAPH_THREADS, 9);
-    const double end = now_seconds() + test_seconds() / 2;
+    const double start = now_seconds();
+    const double end = start + test_seconds() / 2;
+    double told = start;
     double checking = 0;
-    uint64_t calls = 0;
-    uint64_t spoilt = 0;
+    bool holds = true;
     do {
         run_play(run, &tally);
-        const double start = now_seconds();
-        add_round(graph, run_history(run), how->keys);
-        const enum graph_answer answer = graph_check(graph);
-        checking += now_seconds() - start;
+        const double before = now_seconds();
+        const enum graph_answer answer = answer_round(graph, run, how->keys, false);
+        checking += now_seconds() - before;
         if (!EXPECT(answer == GRAPH_HOLDS))
             fprintf(stderr, "%s\n", graph_why(graph));
-        if (spoilt < 2) {
-            spoil_round(graph, run_history(run), how->keys);
-            EXPECT(graph_check(graph) == GRAPH_IMPOSSIBLE);
-            spoilt++;
+        if (tally.rounds <= 2)
+            EXPECT(answer_round(graph, run, how->keys, true) == GRAPH_IMPOSSIBLE);
+        holds = run_check(run, &tally) && answer == GRAPH_HOLDS;
+        views_violations += answer != GRAPH_HOLDS;
+        watchdog(120);
+        if (views_goal > 0 && now_seconds() - told > 5) {
+            told = now_seconds();
+            printf("# %s: %" PRIu64 " of %" PRIu64 " views; %" PRIu64 " before\n", how->name, tally.views, views_goal,
+                   views_checked);
+            fflush(stdout);
         }
-        const uint64_t before = tally.calls;
-        EXPECT(run_check(run, &tally));
-        calls += tally.calls - before;
-    } while (now_seconds() < end && failures() == 0);
-    printf("# %" PRIu64 " calls through the graph, %.2f million a second\n", calls, (double)calls / checking / 1e6);
-    verified(calls);
+    } while (EXPECT(holds) && failures() == 0 && (views_goal > 0 ? tally.views < views_goal : now_seconds() < end));
+    EXPECT(tally.views > 0);
+    if (!holds)
+        fprintf(stderr, "%s\n", history_why(run_history(run)));
+    views_checked += tally.views;
+    views_violations += tally.violations + tally.undecided;
+    printf("# %s: %" PRIu64 " calls and %" PRIu64 " views through the graph (%.2f s of %.2f s)\n", how->name,
+           tally.calls, tally.views, checking, now_seconds() - start);
+    verified(tally.calls);
+    run_close(run);
+    graph_free(graph);
+}
+
+/* ---- Maps whose views are wrong ---- */
+
+/* Each answers from the live map, some keys or all, or from an older view than its own. */
+static soma_u64 *live;
+static _Thread_local soma_view *older;
+
+static enum soma_status keep_map(void *map, soma_view **view)
+{
+    live = map;
+    return kinds[0].view(map, view);
+}
+
+static enum soma_status live_get(const soma_view *view, uint64_t key, uint64_t *value)
+{
+    (void)view;
+    return soma_u64_get(live, key, value);
+}
+
+/* Half of it is of another time. */
+static enum soma_status torn_get(const soma_view *view, uint64_t key, uint64_t *value)
+{
+    return key & 1 ? soma_u64_get(live, key, value) : soma_view_get_u64(view, key, value);
+}
+
+/* The instant of an earlier one: the thread's last is handed out, and a new one kept. */
+static enum soma_status open_late(void *map, soma_view **view)
+{
+    soma_view *fresh = NULL;
+    enum soma_status status = kinds[0].view(map, &fresh);
+    if (status == SOMA_OK && !older)
+        status = kinds[0].view(map, &older);
+    if (status != SOMA_OK)
+        return status;
+    *view = older;
+    older = fresh;
+    return SOMA_OK;
+}
+
+#define CANARY_SECONDS 60
+
+void views_canary(const void *setup)
+{
+    struct kind broken = kinds[0];
+    const struct setup few = {.name = "broken", .kind = &broken, .keys = 10, .views = 3000, .says_all = true};
+    struct graph *graph = graph_new(GRAPH_CALLS, GRAPH_CALLS + few.keys, NULL);
+    struct tally tally = {0};
+    const double start = now_seconds();
+    enum graph_answer answer;
+    bool holds;
+    const char *how = setup;
+    broken.view = strcmp(how, "late") == 0 ? open_late : keep_map;
+    if (strcmp(how, "late") != 0)
+        broken.view_get = strcmp(how, "torn") == 0 ? torn_get : live_get;
+    broken.next = NULL; /* cursors would tell */
+    struct run *run = run_open(&few, GRAPH_THREADS, 78);
+    do {
+        run_play(run, &tally);
+        answer = answer_round(graph, run, few.keys, false);
+        holds = run_check(run, &tally);
+    } while (answer == GRAPH_HOLDS && now_seconds() < start + CANARY_SECONDS);
+    EXPECT(answer == GRAPH_IMPOSSIBLE);
+    EXPECT(!holds);
+    printf("# found after %.2f s and %" PRIu64 " views\n", now_seconds() - start, tally.views);
+    verified(1);
     run_close(run);
     graph_free(graph);
 }

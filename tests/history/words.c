@@ -9,7 +9,7 @@
 #define TEXT_MAX 64
 
 struct text {
-    unsigned char bytes[TEXT_MAX];
+    _Alignas(8) unsigned char bytes[TEXT_MAX];
     size_t len;
 };
 
@@ -237,6 +237,21 @@ static enum soma_status words_shrink(void *map)
     return soma_map_shrink(map);
 }
 
+static enum soma_status words_view(void *map, soma_view **view)
+{
+    return soma_map_view_open(map, view);
+}
+
+static enum soma_status words_view_get(const soma_view *view, uint64_t key, uint64_t *value)
+{
+    const struct text k = key_text(key);
+    struct text v;
+    const enum soma_status status = soma_view_get_copy(view, k.bytes, k.len, v.bytes, sizeof v.bytes, &v.len);
+    if (status == SOMA_OK)
+        *value = read_value(&(struct soma_bytes){v.bytes, v.len});
+    return status;
+}
+
 const struct kind words_kind = {"words",
                                 words_open,
                                 words_close,
@@ -257,6 +272,6 @@ const struct kind words_kind = {"words",
                                 words_shrink,
                                 NULL,
                                 NULL,
-                                NULL,
-                                NULL,
+                                words_view,
+                                words_view_get,
                                 NULL};

@@ -72,13 +72,25 @@ static void use_at_exit(void)
     update(1000 * KEYS);
 }
 
-/* Letters: t threads, s a stalled reader, i inside a section, a uses Soma in an exit handler, x exit(), else return. */
+static void open_views(void)
+{
+    static soma_view *views[2];
+    update(2000 * KEYS);
+    for (unsigned k = 0; k < 2; k++) {
+        if (kinds[k].view(maps[k], &views[k]) != SOMA_OK)
+            _exit(16);
+    }
+}
+
+/* Letters: t threads, s a stalled reader, v views that stay open, i inside a section, a uses Soma in an exit handler, x exit(), else return. */
 static int end_as(const char *how)
 {
     static const struct kind_options options = {.retired = note_value, .ctx = &gone};
     alarm(child_seconds());
     for (unsigned k = 0; k < 2; k++)
         maps[k] = kind_open(&kinds[k], &options);
+    if (strchr(how, 'v'))
+        open_views();
     if (strchr(how, 's'))
         stalled_start(&stalled);
     if (strchr(how, 't'))
@@ -120,7 +132,9 @@ int main(int argc, char **argv)
         {"return-with-threads", ends_well, "t"},
         {"exit-with-threads", ends_well, "tx"},
         {"return-with-stalled", ends_well, "s"},
-        {"exit-with-all", ends_well, "tsaix"},
+        {"return-with-views", ends_well, "vt"},
+        {"exit-with-views", ends_well, "vtx"},
+        {"exit-with-all", ends_well, "tvsaix"},
         {"return-using-soma", ends_well, "ta"},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);

@@ -37,6 +37,7 @@ enum wrong {
     BAD_RETIRE,
     NOT_RUN,
     BORROWED,
+    BAD_VIEW,
     TORN,
 };
 
@@ -286,6 +287,96 @@ static void inside_section(const void *arg)
     soma_barrier_wait();
 }
 
+/* ---- Views ---- */
+
+#define OPENERS 2
+#define VIEW_FORKS 15
+
+/* Every key of PERMANENT has the value `number` in the view, and the keys of the children are not there. */
+static enum wrong view_has(const struct run *run, const soma_view *view, uint64_t number)
+{
+    for (uint64_t key = 0; key < PERMANENT; key++) {
+        uint64_t value = 0;
+        if (run->kind->view_get(view, key, &value) != SOMA_OK || value != number)
+            return BAD_VIEW;
+    }
+    return run->kind->view_get(view, OWN_FIRST, NULL) == SOMA_ABSENT ? FINE : BAD_VIEW;
+}
+
+/* The child has the parent's views, asks them, changes the map beside them, opens one of its own and closes all. */
+static enum wrong child_with_views(struct run *run, soma_view *const views[2], uint64_t number)
+{
+    soma_view *own = NULL;
+    alarm(child_seconds());
+    enum wrong wrong = view_has(run, views[0], number - 1);
+    for (uint64_t key = 0; !wrong && key < PERMANENT; key++) {
+        if (run->kind->put(run->map, key, number + 1, NULL) != SOMA_REPLACED)
+            wrong = BAD_PUT;
+    }
+    if (!wrong && run->kind->view(run->map, &own) != SOMA_OK)
+        wrong = BAD_VIEW;
+    for (uint64_t key = 0; !wrong && key < PERMANENT; key++) {
+        if (run->kind->remove(run->map, key, NULL) != SOMA_REMOVED)
+            wrong = BAD_REMOVE;
+    }
+    wrong = wrong ? wrong : view_has(run, views[0], number - 1);
+    wrong = wrong ? wrong : view_has(run, views[1], number);
+    wrong = wrong ? wrong : view_has(run, own, number + 1);
+    soma_view_close(views[0]);
+    wrong = wrong ? wrong : view_has(run, views[1], number);
+    soma_view_close(views[1]);
+    wrong = wrong ? wrong : view_has(run, own, number + 1);
+    soma_view_close(own);
+    if (!wrong && run->kind->shrink(run->map) != SOMA_OK)
+        wrong = BAD_VIEW;
+    run->kind->close(run->map);
+    return wrong ? wrong : reclaim();
+}
+
+/* Others open and close views meanwhile, so that a fork meets them in the middle of it. */
+static void open_and_close(unsigned index, void *arg)
+{
+    struct run *run = arg;
+    if (index < WRITERS) {
+        fill_and_empty(index, run);
+        return;
+    }
+    while (!atomic_load(&run->done)) {
+        soma_view *view = NULL;
+        EXPECT_EQ(run->kind->view(run->map, &view), SOMA_OK);
+        soma_view_close(view);
+    }
+}
+
+static void with_views(const void *arg)
+{
+    struct run run = {.kind = arg, .fill = FILL_SMALL};
+    struct crew crew;
+    open_map(&run);
+    crew_start(&crew, WRITERS + OPENERS, open_and_close, &run);
+    for (uint64_t number = 1; number <= VIEW_FORKS && failures() == 0; number++) {
+        soma_view *views[2] = {NULL, NULL};
+        for (int i = 0; i < 2; i++) {
+            for (uint64_t key = 0; key < PERMANENT; key++)
+                put_at_last(&run, key, number - 1 + (uint64_t)i);
+            EXPECT_EQ(run.kind->view(run.map, &views[i]), SOMA_OK);
+        }
+        const int pid = fork();
+        if (pid == 0)
+            _exit((int)child_with_views(&run, views, number));
+        EXPECT_EQ(child_status(pid), FINE);
+        EXPECT_EQ(view_has(&run, views[0], number - 1), FINE);
+        EXPECT_EQ(view_has(&run, views[1], number), FINE);
+        soma_view_close(views[0]);
+        soma_view_close(views[1]);
+        verified(1);
+    }
+    atomic_store(&run.done, true);
+    crew_join(&crew);
+    run.kind->close(run.map);
+    soma_barrier_wait();
+}
+
 /* Its runtime may leave a spin lock of its own taken in the child of many threads, which then hangs in free(). */
 static bool under_thread_sanitizer(void)
 {
@@ -313,6 +404,7 @@ int main(int argc, char **argv)
         {"resizing-u64", while_resizing, &kinds[0]}, {"resizing-map", while_resizing, &kinds[1]},
         {"stalled-u64", while_stalled, &kinds[0]},   {"stalled-map", while_stalled, &kinds[1]},
         {"section-u64", inside_section, &kinds[0]},  {"section-map", inside_section, &kinds[1]},
+        {"views-u64", with_views, &kinds[0]},        {"views-map", with_views, &kinds[1]},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

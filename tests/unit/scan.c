@@ -360,6 +360,25 @@ static void word_tokens(const void *unused)
     verified(KEYS);
 }
 
+/* A copy has room for all at once, but does not insist on it, unless it was told to. */
+static void copy_keeps_room(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = words();
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_u64_view_open(map, &view), SOMA_OK);
+    for (int asked = 0; asked < 2; asked++) {
+        soma_u64 *copy = NULL;
+        const struct soma_u64_options options = {.reserve = asked ? 100000 : 0};
+        EXPECT_EQ(soma_u64_copy(view, &options, NULL, NULL, &copy), SOMA_OK);
+        EXPECT_EQ(copy->core.dir.floor_log2.word > 0, asked);
+        soma_u64_free(copy);
+        verified(1);
+    }
+    soma_view_close(view);
+    soma_u64_free(map);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t frozen_flag = EDGE_FROZEN;
@@ -380,6 +399,7 @@ int main(int argc, char **argv)
         {"tokens-in-crowds", tokens, &(const uint64_t){20000}},
         {"key-comes-along", key_comes_along, NULL},
         {"word-tokens", word_tokens, NULL},
+        {"copy-keeps-room", copy_keeps_room, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

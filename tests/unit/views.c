@@ -128,6 +128,37 @@ static void off(const void *unused)
     verified(4);
 }
 
+static void count_value(const void *value, size_t len, void *ctx)
+{
+    (void)value, (void)len;
+    ++*(unsigned *)ctx;
+}
+
+/* Each value of a byte map is told once: not with the entry that its dead version is a copy of. */
+static void told_once(const void *unused)
+{
+    (void)unused;
+    unsigned told = 0;
+    const struct soma_map_options options = {.value_retire = count_value, .ctx = &told};
+    soma_map *map = NULL;
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "first", 5, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_view_open(map, &view), SOMA_OK);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "second", 6, NULL), SOMA_REPLACED);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "third", 5, NULL), SOMA_REPLACED);
+    EXPECT_EQ(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 2);
+    soma_view_close(view);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 3);
+    soma_map_free(map);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 3);
+    verified(3);
+}
+
 /* More than closing lets go at once; updates elsewhere do the rest. */
 static void swept(const void *unused)
 {
@@ -157,7 +188,7 @@ int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
         {"one-each", one_each, NULL}, {"not-after", not_after, NULL}, {"not-before", not_before, NULL},
-        {"off", off, NULL},           {"swept", swept, NULL},
+        {"off", off, NULL},           {"told-once", told_once, NULL}, {"swept", swept, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
