@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: ISC */
+/* views.c - what open views cost: which dead versions stay for them, and what closed ones leave behind. */
+#include <soma/soma.h>
+
+#include "dir/dir.h"
+#include "map/map_internal.h"
+#include "map/version.h"
+#include "support.h"
+
+#define KEY 1
+
+static soma_u64 *map_new(void)
+{
+    soma_u64 *map = NULL;
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    return map;
+}
+
+static soma_view *open_view(soma_u64 *map)
+{
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_u64_view_open(map, &view), SOMA_OK);
+    return view;
+}
+
+static void put(soma_u64 *map, uint64_t value)
+{
+    EXPECT(soma_u64_put(map, KEY, value, NULL) >= 0);
+}
+
+static uint64_t seen(const soma_view *view)
+{
+    uint64_t value = 0;
+    (void)soma_view_get_u64(view, KEY, &value);
+    return value;
+}
+
+/* The caller is alone with the map. */
+static unsigned dead(const soma_u64 *map)
+{
+    unsigned n = 0;
+    uint64_t edge = soma__edge_read(soma__dir_bucket_at(&map->core.dir, 0));
+    while (soma__edge_onward(edge) != EDGE_END) {
+        const struct soma__node *node = soma__edge_node(edge);
+        if ((edge & EDGE_BUCKET) == 0)
+            n += soma__node_dead(node);
+        edge = soma__edge_read(edge & EDGE_BUCKET ? soma__edge_bucket(edge) : &node->edge);
+    }
+    return n;
+}
+
+/* However often a key changes, each view has one version of it. */
+static void one_each(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_new();
+    put(map, 1);
+    soma_view *first = open_view(map);
+    for (uint64_t value = 2; value < 10; value++)
+        put(map, value);
+    EXPECT_EQ(dead(map), 1);
+    soma_view *second = open_view(map);
+    for (uint64_t value = 10; value < 20; value++)
+        put(map, value);
+    EXPECT_EQ(dead(map), 2);
+    EXPECT_EQ(seen(first), 1);
+    EXPECT_EQ(seen(second), 9);
+    soma_view_close(first);
+    EXPECT_EQ(dead(map), 1);
+    EXPECT_EQ(seen(second), 9);
+    soma_view_close(second);
+    EXPECT_EQ(dead(map), 0);
+    soma_u64_free(map);
+    verified(7);
+}
+
+/* What is born and dies after a view does not stay for it. */
+static void not_after(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_new();
+    soma_view *view = open_view(map);
+    put(map, 1);
+    soma_view *later = open_view(map);
+    soma_view_close(later);
+    EXPECT_EQ(soma_u64_remove(map, KEY, NULL), SOMA_REMOVED);
+    EXPECT_EQ(dead(map), 0);
+    EXPECT_EQ(seen(view), 0);
+    soma_view_close(view);
+    soma_u64_free(map);
+    verified(3);
+}
+
+/* What died before a view goes with the views from before. */
+static void not_before(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_new();
+    put(map, 1);
+    soma_view *view = open_view(map);
+    put(map, 2);
+    soma_view *later = open_view(map);
+    EXPECT_EQ(dead(map), 1);
+    soma_view_close(view);
+    EXPECT_EQ(dead(map), 0);
+    EXPECT_EQ(seen(later), 2);
+    soma_view_close(later);
+    soma_u64_free(map);
+    verified(3);
+}
+
+/* While no view is open, nothing is kept, nor is it asked for. */
+static void off(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_new();
+    soma_view *first = open_view(map);
+    soma_view *second = open_view(map);
+    soma_view_close(first);
+    EXPECT(soma__clock_runs(&map->core.clock));
+    soma_view_close(second);
+    EXPECT(!soma__clock_runs(&map->core.clock));
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_view_open(map, &first), SOMA_E_INVALID);
+    soma_read_exit();
+    EXPECT(!soma__clock_runs(&map->core.clock));
+    soma_u64_free(map);
+    verified(4);
+}
+
+static void count_value(const void *value, size_t len, void *ctx)
+{
+    (void)value, (void)len;
+    ++*(unsigned *)ctx;
+}
+
+/* Each value of a byte map is told once: not with the entry that its dead version is a copy of. */
+static void told_once(const void *unused)
+{
+    (void)unused;
+    unsigned told = 0;
+    const struct soma_map_options options = {.value_retire = count_value, .ctx = &told};
+    soma_map *map = NULL;
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "first", 5, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_view_open(map, &view), SOMA_OK);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "second", 6, NULL), SOMA_REPLACED);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "third", 5, NULL), SOMA_REPLACED);
+    EXPECT_EQ(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 2);
+    soma_view_close(view);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 3);
+    soma_map_free(map);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 3);
+    verified(3);
+}
+
+/* More than closing lets go at once; updates elsewhere do the rest. */
+static void swept(const void *unused)
+{
+    enum {
+        KEYS = 4000
+    };
+    (void)unused;
+    soma_u64 *map = map_new();
+    for (uint64_t key = KEY; key <= KEYS; key++)
+        EXPECT_EQ(soma_u64_put(map, key, 1, NULL), SOMA_INSERTED);
+    soma_view *view = open_view(map);
+    for (uint64_t key = KEY; key <= KEYS; key++)
+        EXPECT_EQ(soma_u64_put(map, key, 2, NULL), SOMA_REPLACED);
+    EXPECT_EQ(dead(map), KEYS);
+    soma_view_close(view);
+    EXPECT(dead(map) > 0);
+    for (int i = 0; i < KEYS; i++) {
+        EXPECT_EQ(soma_u64_put(map, 0, 1, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, 0, NULL), SOMA_REMOVED);
+    }
+    EXPECT_EQ(dead(map), 0);
+    soma_u64_free(map);
+    verified(3);
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {
+        {"one-each", one_each, NULL}, {"not-after", not_after, NULL}, {"not-before", not_before, NULL},
+        {"off", off, NULL},           {"told-once", told_once, NULL}, {"swept", swept, NULL},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
