@@ -915,6 +915,13 @@ static void retired_check(const struct stage *stage)
     }
 }
 
+/* By nobody: they never come back. */
+static void take_homes(const struct soma__dir *dir)
+{
+    for (uint64_t i = 0; i < UINT64_C(1) << dir_first_log2(WORD_CELL_LOG2); i++)
+        soma__cell_at(dir, i)->halves[1].word.word = (1 << WORD_HOMES) - 1;
+}
+
 /* The map goes while what was removed from it waits for readers: its last page goes with the last of that. */
 static void other_map(void)
 {
@@ -922,6 +929,8 @@ static void other_map(void)
     soma_u64 *map;
     if (soma_u64_new(&options, &map) != SOMA_OK)
         return;
+    if (HAVE_CAS16)
+        take_homes(&map->core.dir);
     for (uint64_t key = 0; key < 3; key++) {
         (void)soma_u64_put(map, key, key, NULL);
         (void)soma_u64_remove(map, key, NULL);
@@ -1035,13 +1044,6 @@ static void perform_all(struct stage *stage, unsigned thread, const struct scrip
 }
 
 /* ---- The stage's parts ---- */
-
-/* By nobody: they never come back. */
-static void take_homes(const struct soma__dir *dir)
-{
-    for (uint64_t i = 0; i < UINT64_C(1) << dir_first_log2(WORD_CELL_LOG2); i++)
-        soma__cell_at(dir, i)->halves[1].word.word = (1 << WORD_HOMES) - 1;
-}
 
 static void open_words(struct stage *stage)
 {
