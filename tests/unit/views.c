@@ -143,19 +143,20 @@ static void told_once(const void *unused)
     soma_map *map = NULL;
     soma_view *view = NULL;
     EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
-    EXPECT_EQ(soma_map_put(map, "k", 1, "first", 5, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "zeroth", 6, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_put(map, "k", 1, "first", 5, NULL), SOMA_REPLACED);
     EXPECT_EQ(soma_map_view_open(map, &view), SOMA_OK);
     EXPECT_EQ(soma_map_put(map, "k", 1, "second", 6, NULL), SOMA_REPLACED);
     EXPECT_EQ(soma_map_put(map, "k", 1, "third", 5, NULL), SOMA_REPLACED);
     EXPECT_EQ(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
     soma_barrier_wait();
-    EXPECT_EQ(told, 2);
+    EXPECT_EQ(told, 3);
     soma_view_close(view);
     soma_barrier_wait();
-    EXPECT_EQ(told, 3);
+    EXPECT_EQ(told, 4);
     soma_map_free(map);
     soma_barrier_wait();
-    EXPECT_EQ(told, 3);
+    EXPECT_EQ(told, 4);
     verified(3);
 }
 
