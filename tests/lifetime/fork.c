@@ -309,6 +309,7 @@ static enum wrong child_with_views(struct run *run, soma_view *const views[2], u
     soma_view *own = NULL;
     alarm(child_seconds());
     enum wrong wrong = view_has(run, views[0], number - 1);
+    soma_barrier_wait(); /* as in child() */
     for (uint64_t key = 0; !wrong && key < PERMANENT; key++) {
         if (run->kind->put(run->map, key, number + 1, NULL) != SOMA_REPLACED)
             wrong = BAD_PUT;
