@@ -14,7 +14,7 @@
 #define ARENA_BYTES (HEAP_BYTES + RANGES_MAX * RANGE_BYTES)
 /* The same in every process, so that a run is the same. */
 #define ARENA_ADDRESS ((void *)(uintptr_t)0x500000000000)
-#define GLOBALS_BYTES ((size_t)1 << 16)
+#define GLOBALS_BYTES ((size_t)1 << 17)
 
 #define BLOCKS_MAX 8192
 #define LOCATIONS_MAX 8192
