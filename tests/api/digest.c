@@ -299,6 +299,20 @@ Test(digest, other_keys_give_others)
     }
 }
 
+Test(digest, half_a_key_is_a_key)
+{
+    struct soma_digest digests[2];
+    for (int i = 0; i < 2; i++) {
+        soma_u64 *map = NULL;
+        const struct soma_u64_options options = {.flags = SOMA_DIGEST, .digest_key = {0, 5}};
+        cr_assert_eq(soma_u64_new(&options, &map), SOMA_OK);
+        soma_u64_put(map, 1, 2, NULL);
+        digests[i] = of_words(map);
+        soma_u64_free(map);
+    }
+    cr_assert(soma_digest_equal(&digests[0], &digests[1]));
+}
+
 Test(digest, parts_make_the_whole)
 {
     soma_u64 *whole = words_with(SOMA_DIGEST);

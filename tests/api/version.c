@@ -160,6 +160,25 @@ Test(version, in_views)
     soma_map_free(map);
 }
 
+/* A word's first version needs room for the entry that it replaces. */
+Test(version, at_the_cap)
+{
+    const struct soma_map_options options = {.deferred_bytes_max = 4096};
+    soma_map *map = fresh(&options);
+    const uint64_t word = 5;
+    uint64_t version = 7;
+    cr_assert_eq(soma_map_put(map, "n", 1, &word, sizeof word, NULL), SOMA_INSERTED);
+    soma_read_enter();
+    while (put(map, "a", "some value, which waits for the section") >= 0)
+        ;
+    cr_assert_eq(soma_map_get_version(map, "n", 1, NULL, 0, NULL, &version), SOMA_E_LIMIT);
+    cr_assert_eq(version, 7);
+    soma_read_exit();
+    soma_barrier_wait();
+    cr_assert_eq(soma_map_get_version(map, "n", 1, NULL, 0, NULL, NULL), SOMA_OK);
+    soma_map_free(map);
+}
+
 Test(version, bad_arguments)
 {
     soma_map *map = fresh(NULL);

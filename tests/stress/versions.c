@@ -49,9 +49,25 @@ static bool count_by_view(uint64_t key)
     return soma_map_cas_version(run.map, &key, sizeof key, version, &word, sizeof word, NULL) == SOMA_REPLACED;
 }
 
+/* A word that comes and goes while it is asked for. */
+static void ask_fleeting(uint64_t draw)
+{
+    const uint64_t key = KEYS;
+    uint64_t version = 0;
+    if (draw % 3 == 0)
+        EXPECT(soma_map_put(run.map, &key, sizeof key, &draw, sizeof draw, NULL) >= 0);
+    else if (draw % 3 == 1)
+        EXPECT(soma_map_remove(run.map, &key, sizeof key, NULL) >= 0);
+    else if (soma_map_get_version(run.map, &key, sizeof key, NULL, 0, NULL, &version) == SOMA_OK)
+        EXPECT(version != 0);
+}
+
 static void step(uint64_t key, uint64_t draw, bool compare)
 {
     switch (draw % 8) {
+    case 4:
+        ask_fleeting(draw / 8);
+        return;
     case 0:
         atomic_fetch_add(&run.counted[key], count_by_view(key));
         return;
