@@ -5,6 +5,7 @@
 #include <soma/digest.h>
 
 #include "map/version.h"
+#include "map/word.h"
 #include "mem/mem.h"
 
 /* ---- Birth and death ---- */
@@ -171,6 +172,11 @@ static bool sweep_pending(const struct core *core)
     return UNLIKELY(atom_load_rlx(&core->sweep.done) != atom_load_rlx(&core->sweep.wanted)); /* CORE-3 */
 }
 
+static bool leads_to_marked(uint64_t word)
+{
+    return (word & EDGE_BUCKET) == 0 && (soma__edge_read(&soma__edge_node(word)->edge) & EDGE_TENTATIVE) != 0;
+}
+
 /* Walks on from a hash past some entries, as updates do, which takes out every dead version that no view needs. Where it
  * has come to, or 0: to the end. */
 static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_t hash)
@@ -179,17 +185,21 @@ static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_
     for (int i = 0; i < SWEEP_ENTRIES; i++) {
         struct soma__place place = {.prev = soma__dir_bucket_near(dir, dir->shape.cell_log2, hash)};
         const enum soma_status status =
-            soma__dir_walk(dir, dir->shape.cell_log2, self, hash, NULL, soma__before_hash, &place);
+            soma__dir_walk(dir, dir->shape.cell_log2, self, hash, NULL, soma__before_word, &place);
         if (status == SOMA_CHANGED)
             continue;
         if (status != SOMA_OK)
             return hash | 1; /* no room to retire: from here again */
         if (soma__edge_onward(place.word) == EDGE_END)
             return 0;
+        const uint64_t from = hash;
         if (place.word & EDGE_BUCKET)
-            hash = soma__bucket_position(soma__dir_bucket_index(dir, soma__edge_bucket(place.word))) + 1;
+            hash = soma__bucket_position(soma__dir_bucket_index(dir, soma__edge_bucket(place.word)));
         else
-            hash = soma__hash_read(soma__edge_node(place.word)) + 1;
+            hash = soma__hash_read(soma__edge_node(place.word));
+        /* A dead version that stays may have others behind it that do not: they are passed on the way to their own hash. */
+        const bool again = hash != from && leads_to_marked(place.word);
+        hash += again ? 0 : 1;
         if (hash == 0)
             return 0;
     }

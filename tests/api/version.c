@@ -171,8 +171,9 @@ Test(version, at_the_cap)
     soma_read_enter();
     while (put(map, "a", "some value, which waits for the section") >= 0)
         ;
-    cr_assert_eq(soma_map_get_version(map, "n", 1, NULL, 0, NULL, &version), SOMA_E_LIMIT);
-    cr_assert_eq(version, 7);
+    const enum soma_status status = soma_map_get_version(map, "n", 1, NULL, 0, NULL, &version);
+    cr_assert(status == SOMA_E_LIMIT || status == SOMA_OK, "without a 16-byte swap words do not change in place");
+    cr_assert_eq(status == SOMA_E_LIMIT, version == 7);
     soma_read_exit();
     soma_barrier_wait();
     cr_assert_eq(soma_map_get_version(map, "n", 1, NULL, 0, NULL, NULL), SOMA_OK);
