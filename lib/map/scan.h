@@ -175,12 +175,13 @@ ALWAYS_INLINE bool scan_bucket_step(const struct core *core, enum soma__kind kin
         return false;
     }
     const uint64_t position = soma__bucket_position(index);
+    /* A section may have to start far in front of the position; it ends only when it has come behind. */
     if (position > scan->from) {
         scan->from = position;
         scan->after = false;
+        if (scan->hops-- == 0)
+            return false;
     }
-    if (scan->hops-- == 0)
-        return false;
     scan_fetch(core, kind, scan, position);
     scan->edge = soma__edge_read(bucket);
     return true;

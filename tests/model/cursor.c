@@ -359,7 +359,7 @@ static void play(struct model *m)
         upheaval(m);
         whole_pass(m);
         pass_in_two(m);
-    } while (now_seconds() < end && failures() == 0);
+    } while ((now_seconds() < end || m->walks == 0) && failures() == 0);
 }
 
 static void run(const void *arg)
