@@ -18,7 +18,7 @@
  * Takes effect
  *   lookups   found: at the read of the word beside the link, which was not frozen when it was read after it; at the
  *             freezing, if it was frozen by a replacement, which is then looked at in the same way. Absent: as in u64.c.
- *   updates   at the swap that links, freezes or adds (ORDER-3, BYTES-1).
+ *   updates   at the swap that links, freezes or adds (ORDER-3, ORDER-6).
  * Progress    As in u64.c.
  */
 #include <string.h>
@@ -108,7 +108,7 @@ static void *entry_start(const struct soma__node *node)
     return soma__node_versioned(node) ? (void *)soma__stamps_at(node) : (void *)(uintptr_t)entry_of(node);
 }
 
-/* order BYTES-2 acquire | guarded by: the word | pairs: BYTES-1, BYTES-3
+/* order BYTES-2 acquire | guarded by: the word | pairs: BYTES-3, ORDER-6
  * weaker: the link is read before the word, so that a word given after the entry's removal passes for live. */
 ALWAYS_INLINE uint64_t word_read(const struct soma__node *node)
 {
@@ -573,19 +573,6 @@ static bool make_fresh(struct update *update, struct soma_bytes value)
     return true;
 }
 
-/* order BYTES-1 seq_cst | guards: as ORDER-3 | pairs: BYTES-2
- * weaker: as ORDER-1. Changes link and word of the entry that is there, if both are still what the update has seen.
- * Without a 16-byte swap words never change, and the link alone will do. */
-static bool swap_entry(const struct update *update, struct soma__node *node, uint64_t edge, uint64_t to, uint64_t word)
-{
-#if HAVE_CAS16
-    return atom_cas16_seq(&node->edge, edge, update->word, to, word); /* BYTES-1 */
-#else
-    (void)update, (void)word;
-    return soma__edge_swap(&node->edge, &edge, to);
-#endif
-}
-
 static enum soma_status insert(struct update *update, struct soma__place *place, struct soma_bytes value)
 {
     if (!make_fresh(update, value))
@@ -623,7 +610,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
                               struct soma_bytes value)
 {
     if (fits_in_place(update, node))
-        return swap_entry(update, node, edge, edge, update->sum) ? SOMA_REPLACED : CORE_AGAIN;
+        return soma__node_swap(node, edge, update->word, edge, update->sum) ? SOMA_REPLACED : CORE_AGAIN;
     if (!make_fresh(update, value))
         return SOMA_E_NOMEM;
     if (update->versions) {
@@ -637,7 +624,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         return room;
     soma__edge_init(&update->fresh->edge, edge);
     const uint64_t replaced = soma__edge_to_node(update->fresh) | EDGE_FROZEN | EDGE_REPLACED;
-    if (!swap_entry(update, node, edge, replaced, update->word))
+    if (!soma__node_swap(node, edge, update->word, replaced, update->word))
         return CORE_AGAIN;
     update->fresh = NULL;
     take_out(update, place, replaced);
@@ -656,7 +643,7 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
     const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
     if (room != SOMA_OK)
         return room;
-    if (!swap_entry(update, node, edge, edge | EDGE_FROZEN, update->word))
+    if (!soma__node_swap(node, edge, update->word, edge | EDGE_FROZEN, update->word))
         return CORE_AGAIN;
     take_out(update, place, edge | EDGE_FROZEN);
     core_counted(update->core, update->self, (uint64_t)-1);

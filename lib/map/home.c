@@ -125,7 +125,7 @@ static bool replace_by_copy(const struct soma__dir *dir, struct soma__node *node
 {
     soma__word_fill(dir, copy, value, edge);
     const uint64_t replaced = soma__edge_to_node(copy) | EDGE_FROZEN | EDGE_REPLACED;
-    if (!soma__word_swap(node, edge, value, replaced, value)) {
+    if (!soma__node_swap(node, edge, value, replaced, value)) {
         soma__word_drop(dir, copy);
         return false;
     }

@@ -13,7 +13,7 @@
  *             edge that led past the key's place, or at the freezing of the entry that was found frozen, if that was
  *             later: an entry that is reached was linked when the edge to it was read, and while a frozen entry is
  *             linked no other with its key is (inserting takes it out first).
- *   update    at the swap that changes the value, links the entry or freezes it (WORD-1, ORDER-3).
+ *   update    at the swap that changes the value, links the entry or freezes it (ORDER-3, ORDER-6).
  *   no change at the read of the value, with the link unfrozen after it; absent, at the read of the edge, as get.
  * Progress    A lookup never goes back: wait-free but for insertions into its bucket and buckets set up ahead of it. An
  *             update goes back only when another update has got in.
@@ -460,7 +460,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         if (room != SOMA_OK)
             return room;
     }
-    if (!soma__word_swap(node, edge, old, edge, value))
+    if (!soma__node_swap(node, edge, old, edge, value))
         return CORE_AGAIN;
     if (core->value_retire.word)
         soma__retire(update->self, old, RETIRE_VALUE, VALUE_BYTES);
@@ -490,14 +490,8 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
     if (room != SOMA_OK)
         return room;
     ASSERT("O6", (edge & EDGE_TENTATIVE) == 0);
-#if HAVE_CAS16
-    if (!soma__word_swap(node, edge, old, edge | EDGE_FROZEN, old))
+    if (!soma__node_swap(node, edge, old, edge | EDGE_FROZEN, old))
         return CORE_AGAIN;
-#else
-    (void)old;
-    if (!soma__edge_swap(&node->edge, &edge, edge | EDGE_FROZEN))
-        return CORE_AGAIN;
-#endif
     take_out(update, place, edge | EDGE_FROZEN);
     core_counted(update->core, update->self, (uint64_t)-1);
     return SOMA_REMOVED;

@@ -67,18 +67,6 @@ enum soma_status soma__version_insert(struct core *core, struct soma__reader *se
     return SOMA_OK;
 }
 
-/* order VERSION-2 seq_cst | guards: as ORDER-3 | pairs: ORDER-1, STAMP-2
- * weaker: as ORDER-1. The 16-byte swap is one by nature; without it values do not change, so the link alone will do. */
-static bool swap_entry(struct soma__node *node, uint64_t edge, uint64_t second, uint64_t to)
-{
-#if HAVE_CAS16
-    return atom_cas16_seq(&node->edge, edge, second, to, second); /* VERSION-2 */
-#else
-    (void)second;
-    return soma__edge_swap(&node->edge, &edge, to);
-#endif
-}
-
 /* Takes out the entry that the place leads to, frozen, and then the dead copy that stands for it, if nobody needs that.
  * Whoever comes by next does what cannot be done now. */
 static void take_out(struct core *core, struct soma__reader *self, struct soma__place *place, struct soma__node *dead)
@@ -115,7 +103,7 @@ static enum soma_status replace_by(struct core *core, struct soma__reader *self,
     struct soma__node *node = soma__edge_node(place->word);
     enum soma_status status = soma__order_room(&core->dir.shape.list, self, node, edge);
     const uint64_t frozen = soma__edge_to_node(dead) | EDGE_FROZEN | EDGE_REPLACED;
-    if (status == SOMA_OK && !swap_entry(node, edge, second, frozen))
+    if (status == SOMA_OK && !soma__node_swap(node, edge, second, frozen, second))
         status = CORE_AGAIN;
     if (status != SOMA_OK) {
         core->kind->drop(core, dead);

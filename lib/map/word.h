@@ -71,7 +71,7 @@ _Static_assert(offsetof(struct word_cell, halves[1].node.edge) % 16 == 0, "edge 
 
 /* ---- Values ---- */
 
-/* order WORD-2 acquire | guarded by: value | pairs: WORD-1, WORD-3
+/* order WORD-2 acquire | guarded by: value | pairs: ORDER-6, WORD-3
  * weaker: what the value points to is read before it is written; and the link is read before the value, so that a value
  * given after the entry's removal passes for live. */
 ALWAYS_INLINE uint64_t soma__value_read(const struct soma__node *node)
@@ -84,16 +84,6 @@ ALWAYS_INLINE void soma__value_init(struct soma__node *node, uint64_t value)
 {
     atom_store_rlx(&node->second, value);
 }
-
-#if HAVE_CAS16
-/* order WORD-1 seq_cst | guards: what the value points to, and the replacement that the edge leads to | pairs: WORD-2, ORDER-1, STAMP-2
- * weaker: as WORD-2 and ORDER-1. One swap of link and value; see atom_cas16_seq(). Without it, ORDER-3 does all. */
-ALWAYS_INLINE bool soma__word_swap(struct soma__node *node, uint64_t edge, uint64_t old, uint64_t to_edge,
-                                   uint64_t value)
-{
-    return atom_cas16_seq(&node->edge, edge, old, to_edge, value);
-}
-#endif
 
 /* ---- Homes ---- */
 

@@ -118,7 +118,7 @@ ALWAYS_INLINE bool soma__edge_starts(uint64_t word)
     return word != 0 && (word & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0;
 }
 
-/* order ORDER-1 seq_cst | guarded by: edge, and all links with stamps from before a view that the thread has | pairs: ORDER-2, ORDER-3, STAMP-4, VERSION-2, WORD-1
+/* order ORDER-1 seq_cst | guarded by: edge, and all links with stamps from before a view that the thread has | pairs: ORDER-2, ORDER-3, ORDER-6, STAMP-4
  * weaker: an entry is reached before its hash and value are there to be read; or an update that a view has is not found, in
  * the view or, by who has the view, in the map. */
 ALWAYS_INLINE uint64_t soma__edge_read(const struct atom *edge)
@@ -141,6 +141,21 @@ ALWAYS_INLINE bool soma__edge_swap(struct atom *edge, uint64_t *expected, uint64
     if (!done)
         SOMA_PROBE1(cas_failed, edge);
     return done;
+}
+
+/* order ORDER-6 seq_cst | guards: as ORDER-3, and what the second word points to | pairs: BYTES-2, ORDER-1, STAMP-2, WORD-2
+ * weaker: as ORDER-3; or what the second word points to is read before it is written.
+ * Changes an entry's edge and second word together, if both are as expected. Without a 16-byte swap second words never change,
+ * so the edge alone will do. */
+ALWAYS_INLINE bool soma__node_swap(struct soma__node *node, uint64_t edge, uint64_t second, uint64_t to_edge,
+                                   uint64_t to_second)
+{
+#if HAVE_CAS16
+    return atom_cas16_seq(&node->edge, edge, second, to_edge, to_second);
+#else
+    (void)second, (void)to_second;
+    return soma__edge_swap(&node->edge, &edge, to_edge);
+#endif
 }
 
 /* ---- Buckets' numbers ----

@@ -9,7 +9,7 @@
 
 /* ---- Stamps ---- */
 
-/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-3, STAMP-4, VERSION-2, WORD-1
+/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-3, ORDER-6, STAMP-4
  * weaker: the number is read before the link stands, and a view with that number does not find it. */
 static uint64_t number_now(const struct soma__clock *clock)
 {
