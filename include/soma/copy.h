@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /**
- * copy.h - copying and comparing maps as they were at one instant.
+ * copy.h - copying maps as they were at one instant.
  *
  *     soma_view *view;
  *     soma_u64 *copy;
@@ -9,14 +9,13 @@
  *         soma_view_close(view);
  *     }
  *
- * Both go through views in short read sections: however large the map, they hold no memory back, and nobody waits for them.
+ * The map is read in short read sections: however large it is, its copying holds no memory back, and nobody waits for it.
  *
  * See also: view.h, cursor.h.
  */
 #ifndef SOMA_COPY_H
 #define SOMA_COPY_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 #include <soma/map.h>
@@ -62,23 +61,6 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_u64_copy(const soma_view *view, co
                                                        soma_copy_fn progress, void *ctx, soma_u64 **out);
 SOMA_API SOMA_NODISCARD enum soma_status soma_map_copy(const soma_view *view, const struct soma_map_options *options,
                                                        soma_copy_fn progress, void *ctx, soma_map **out);
-
-/**
- * soma_view_equal() - whether two views show the same keys with the same values.
- * @a, @b:  of the same kind of map, but of any map and instant.
- * @equal:  out on SOMA_OK.
- *
- * Counts the entries of both, if that has not been done; then looks each entry of one up in the other, up to the first that
- * differs.
- *
- * Thread: any.  Progress: waits for nothing.  Allocates: a cursor, and for byte maps room for the largest entry.
- *
- * Return:
- *   SOMA_OK         *@equal says it.
- *   SOMA_E_INVALID  an argument is NULL, or the views are of different kinds.
- *   SOMA_E_NOMEM    no memory.
- */
-SOMA_API enum soma_status soma_view_equal(const soma_view *a, const soma_view *b, bool *equal);
 
 #ifdef __cplusplus
 }

@@ -103,6 +103,15 @@ SOMA_API void soma_cursor_close(soma_cursor *cursor);
  */
 SOMA_API enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t parts);
 
+/**
+ * soma_cursor_range() - restrict a cursor to the entries whose hashes begin with these bits, and go to the first of them.
+ * @bits:   how many; 0 to 64.
+ * @prefix: what they are, below 2^bits; as for soma_view_range_digest().
+ *
+ * Return: SOMA_OK · SOMA_E_INVALID: @cursor is NULL or sorted, @bits is over 64, or @prefix has more bits; nothing changed.
+ */
+SOMA_API enum soma_status soma_cursor_range(soma_cursor *cursor, unsigned bits, uint64_t prefix);
+
 /* ---- Going on ---- */
 
 /**

@@ -27,6 +27,7 @@
 #ifndef SOMA_VIEW_H
 #define SOMA_VIEW_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -119,11 +120,47 @@ SOMA_API enum soma_status soma_view_get_version(const soma_view *view, const voi
 SOMA_API enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out);
 
 /**
+ * soma_view_range_digest() - the digest, with its count, of the entries whose hashes begin with these bits.
+ * @bits:   how many; 0 to 64. With 0 it is the digest of the whole view.
+ * @prefix: what they are, as a number below 2^bits: of 4 bits, 5 stands for the hashes from 5/16 to 6/16 of all.
+ * @out:    out on SOMA_OK.
+ *
+ * The ranges of one length share no entry, and their digests add up to the view's (soma_digest_combine()). An entry is in the
+ * same range of two maps if both have the same seed. In a table in use, a range has about count / 2^bits entries.
+ *
+ * Goes through the range, in short read sections.
+ *
+ * Return:
+ *   SOMA_OK             *@out is the digest.
+ *   SOMA_E_UNSUPPORTED  the map was made without SOMA_DIGEST.
+ *   SOMA_E_INVALID      @view or @out is NULL, @bits is over 64, or @prefix has more bits.
+ */
+SOMA_API enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, uint64_t prefix,
+                                                 struct soma_digest *out);
+
+/**
  * soma_view_count() - how many entries the view has; exact. 0 for NULL.
  *
  * The first call goes through the map, in short read sections; the answer is kept.
  */
 SOMA_API uint64_t soma_view_count(const soma_view *view);
+
+/**
+ * soma_view_equal() - whether two views show the same keys with the same values.
+ * @a, @b:  of the same kind of map, but of any map and instant.
+ * @equal:  out on SOMA_OK.
+ *
+ * Counts the entries of both, if that has not been done; then looks each entry of one up in the other, up to the first that
+ * differs.
+ *
+ * Thread: any.  Progress: waits for nothing.  Allocates: a cursor, and for byte maps room for the largest entry.
+ *
+ * Return:
+ *   SOMA_OK         *@equal says it.
+ *   SOMA_E_INVALID  an argument is NULL, or the views are of different kinds.
+ *   SOMA_E_NOMEM    no memory.
+ */
+SOMA_API enum soma_status soma_view_equal(const soma_view *a, const soma_view *b, bool *equal);
 
 #ifdef __cplusplus
 }

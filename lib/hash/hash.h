@@ -13,6 +13,7 @@
 #ifndef SOMA_HASH_HASH_H
 #define SOMA_HASH_HASH_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,6 +49,23 @@ uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state);
 
 /* An entry's part of a digest, from FNV-1a 64 over the entry: see digest.h. */
 void soma__digest_lanes(const uint64_t key[2], uint64_t fnv, uint64_t lanes[2]);
+
+/* ---- Prefixes: ranges of hashes that begin with the same bits ---- */
+
+ALWAYS_INLINE bool soma__prefix_ok(unsigned bits, uint64_t prefix)
+{
+    return bits <= 64 && (bits == 64 || prefix >> bits == 0);
+}
+
+ALWAYS_INLINE uint64_t soma__prefix_first(unsigned bits, uint64_t prefix)
+{
+    return bits == 0 ? 0 : prefix << (64 - bits);
+}
+
+ALWAYS_INLINE uint64_t soma__prefix_last(unsigned bits, uint64_t prefix)
+{
+    return bits == 64 ? prefix : soma__prefix_first(bits, prefix) | UINT64_MAX >> bits;
+}
 
 /* A seed nobody can guess, as far as the system can give one: getrandom(), else addresses and clocks. */
 void soma__seed_random(uint64_t seed[2]);

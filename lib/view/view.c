@@ -82,17 +82,17 @@ enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size
     return soma_view_get_version(view, key, key_len, buf, cap, len, NULL);
 }
 
-/* ---- Going through all ---- */
+/* ---- Going through a range ---- */
 
-/* One section's worth of the view; kind is known at compile time. */
-ALWAYS_INLINE void sum_some(struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t at,
+/* One section's worth; kind is known at compile time. */
+ALWAYS_INLINE void sum_some(struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t at, bool digests,
                             struct soma_digest *sum)
 {
     const struct soma__node *node;
     soma__scan_enter(core, kind, scan);
     while ((node = soma__scan_next(core, kind, scan, at))) {
         sum->count++;
-        if (core_digests(core)) {
+        if (digests) {
             uint64_t lanes[2];
             soma__digest_lanes(core->digest_key, core->kind->fnv(core, node, scan->word), lanes);
             sum->lane[0] += lanes[0];
@@ -101,33 +101,39 @@ ALWAYS_INLINE void sum_some(struct core *core, enum soma__kind kind, struct soma
     }
 }
 
-static struct soma_digest sum_of(const struct soma_view *view)
+/* Of the hashes from `first` to `last`: how many entries there are and, with `digests`, what their digests come to. */
+static struct soma_digest sum_of(const struct soma_view *view, uint64_t first, uint64_t last, bool digests)
 {
     struct core *core = view->core;
     struct soma_digest sum = {.count = 0};
     struct soma__scan scan;
-    soma__scan_init(&scan, 0, UINT64_MAX);
+    soma__scan_init(&scan, first, last);
     while (!scan.ended) {
         const struct soma__section section = soma__section_enter();
         if (core->kind->words)
-            sum_some(core, KIND_WORDS, &scan, view->at, &sum);
+            sum_some(core, KIND_WORDS, &scan, view->at, digests, &sum);
         else
-            sum_some(core, KIND_BYTES, &scan, view->at, &sum);
+            sum_some(core, KIND_BYTES, &scan, view->at, digests, &sum);
         soma__section_exit(section);
     }
     return sum;
 }
 
-enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out)
+enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, uint64_t prefix, struct soma_digest *out)
 {
-    if (!view || !out) {
-        MISUSE("view or out is NULL");
+    if (!view || !out || !soma__prefix_ok(bits, prefix)) {
+        MISUSE("view or out is NULL, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
     if (!core_digests(view->core))
         return SOMA_E_UNSUPPORTED;
-    *out = sum_of(view);
+    *out = sum_of(view, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix), true);
     return SOMA_OK;
+}
+
+enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out)
+{
+    return soma_view_range_digest(view, 0, 0, out);
 }
 
 /* order VIEW-1 relaxed | value only: all who count come to the same | pairs: VIEW-1 */
@@ -140,7 +146,7 @@ uint64_t soma_view_count(const soma_view *view)
     struct atom *counted = (struct atom *)(uintptr_t)&view->counted;
     uint64_t known = atom_load_rlx(counted); /* VIEW-1 */
     if (known == 0) {
-        known = sum_of(view).count + 1;
+        known = sum_of(view, 0, UINT64_MAX, false).count + 1;
         atom_store_rlx(counted, known); /* VIEW-1 */
     }
     return known - 1;

@@ -145,6 +145,7 @@ enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *key, uint64
     if (UNLIKELY(status != SOMA_OK))
         return status;
     const struct walk_word *word = &cursor->batch.words[cursor->next++];
+    cursor->hash = word->hash;
     cursor->token = token_behind(word->hash, false);
     if (key)
         *key = soma__mix_inverse(&cursor->core->hash.mix, word->hash);
@@ -166,12 +167,18 @@ enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *ke
         return status;
     const struct walk_item *item = &cursor->batch.items[cursor->next++];
     const bool tie = cursor->next < cursor->count ? item[1].hash == item->hash : cursor->tie;
+    cursor->hash = item->hash;
     cursor->token = token_behind(item->hash, tie);
     if (key)
         *key = item_key(cursor, item);
     if (value)
         *value = (struct soma_bytes){.data = cursor->bytes + item->at, .len = item->value_len};
     return SOMA_OK;
+}
+
+uint64_t soma__cursor_hash(const soma_cursor *cursor)
+{
+    return cursor->hash;
 }
 
 /* ---- Places ---- */
@@ -219,6 +226,18 @@ enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t p
     const uint64_t width = UINT64_MAX / parts; /* parts * width hashes, and the rest to the last */
     cursor->first = part * width;
     cursor->last = part + 1 == parts ? UINT64_MAX : cursor->first + (width - 1);
+    go_to(cursor, cursor->first);
+    return SOMA_OK;
+}
+
+enum soma_status soma_cursor_range(soma_cursor *cursor, unsigned bits, uint64_t prefix)
+{
+    if (!cursor || cursor->sorted || !soma__prefix_ok(bits, prefix)) {
+        MISUSE("cursor is NULL or sorted, or prefix has more than bits, or than 64, bits");
+        return SOMA_E_INVALID;
+    }
+    cursor->first = soma__prefix_first(bits, prefix);
+    cursor->last = soma__prefix_last(bits, prefix);
     go_to(cursor, cursor->first);
     return SOMA_OK;
 }

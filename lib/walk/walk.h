@@ -41,6 +41,7 @@ struct soma_cursor {
     uint64_t at;          /* the instant: SOMA__NOW, or a view's */
     uint64_t first;       /* the part: the hashes from first to last */
     uint64_t last;
+    uint64_t hash;              /* of the last entry given; if there is one and the cursor is not sorted */
     uint64_t token;             /* the place behind the last entry given */
     struct walk_sorted *sorted; /* NULL, or what to go through instead of the map */
 
@@ -55,6 +56,9 @@ struct soma_cursor {
         struct walk_item items[WALK_ITEMS];
     } batch;
 };
+
+/* Of the last entry given, by a cursor that is not sorted. */
+uint64_t soma__cursor_hash(const soma_cursor *cursor);
 
 enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key, uint64_t *value);
 enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value);

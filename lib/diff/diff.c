@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: ISC */
+/* diff.c - where two views differ: by going through both side by side, or by looking up what one has in the other. */
+#include <soma/diff.h>
+
+#include <string.h>
+
+#include "base/attr.h"
+#include "base/check.h"
+#include "base/size.h"
+#include "map/core.h"
+#include "mem/mem.h"
+#include "view/view.h"
+#include "walk/walk.h"
+
+/* ---- Telling ---- */
+
+struct diff {
+    const soma_view *a;
+    const soma_view *b;
+    bool words;
+    soma_diff_fn fn;
+    void *ctx;
+};
+
+/* A side of the comparison, at an entry. */
+struct side {
+    soma_cursor *cursor;
+    enum soma_status status; /* SOMA_END: there is no entry */
+    uint64_t hash;
+    uint64_t words[2];     /* of a word map */
+    struct soma_bytes key; /* of a word map, the words */
+    struct soma_bytes value;
+};
+
+static const struct side nothing;
+
+static enum soma_status tell(const struct diff *diff, enum soma_status what, const struct side *before,
+                             const struct side *after)
+{
+    const struct side *with_key = what == SOMA_INSERTED ? after : before;
+    const struct soma_difference difference = {
+        .what = what,
+        .word = {.key = with_key->words[0], .before = before->words[1], .after = after->words[1]},
+        .key = with_key->key,
+        .before = before->value,
+        .after = after->value,
+    };
+    return diff->fn(&difference, diff->ctx);
+}
+
+static bool bytes_equal(struct soma_bytes a, struct soma_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+static enum soma_status tell_if_replaced(const struct diff *diff, const struct side *before, const struct side *after)
+{
+    return bytes_equal(before->value, after->value) ? SOMA_OK : tell(diff, SOMA_REPLACED, before, after);
+}
+
+/* ---- Stepping ---- */
+
+static void step(struct side *side, bool words)
+{
+    if (words) {
+        side->status = soma_cursor_next_u64(side->cursor, &side->words[0], &side->words[1]);
+        side->key = (struct soma_bytes){.data = &side->words[0], .len = sizeof side->words[0]};
+        side->value = (struct soma_bytes){.data = &side->words[1], .len = sizeof side->words[1]};
+    } else {
+        side->status = soma_cursor_next_ref(side->cursor, &side->key, &side->value);
+    }
+    if (side->status == SOMA_OK)
+        side->hash = soma__cursor_hash(side->cursor);
+}
+
+/* Which of two entries comes first: that of `a` (< 0), that of `b` (> 0), or they have one key. As in the list of a map. */
+static int compare(const struct side *a, const struct side *b)
+{
+    if (a->status == SOMA_END || b->status == SOMA_END)
+        return (a->status == SOMA_END) - (b->status == SOMA_END);
+    if (a->hash != b->hash)
+        return a->hash < b->hash ? -1 : 1;
+    if (a->key.len != b->key.len)
+        return a->key.len < b->key.len ? -1 : 1;
+    return a->key.len == 0 ? 0 : memcmp(a->key.data, b->key.data, a->key.len);
+}
+
+/* ---- Side by side ---- */
+
+static enum soma_status merge(const struct diff *diff, struct side *a, struct side *b)
+{
+    enum soma_status status = SOMA_OK;
+    step(a, diff->words);
+    step(b, diff->words);
+    while (status == SOMA_OK && (a->status == SOMA_OK || b->status == SOMA_OK)) {
+        if (a->status < 0 || b->status < 0)
+            return a->status < 0 ? a->status : b->status;
+        const int order = compare(a, b);
+        if (order < 0)
+            status = tell(diff, SOMA_REMOVED, a, &nothing);
+        else if (order > 0)
+            status = tell(diff, SOMA_INSERTED, &nothing, b);
+        else
+            status = tell_if_replaced(diff, a, b);
+        if (order <= 0)
+            step(a, diff->words);
+        if (order >= 0)
+            step(b, diff->words);
+    }
+    if (a->status < 0 || b->status < 0)
+        return a->status < 0 ? a->status : b->status;
+    return status;
+}
+
+/* ---- By looking up ---- */
+
+/* Room for the value that is looked up. */
+struct room {
+    void *data;
+    size_t cap;
+};
+
+static void room_free(struct room *room)
+{
+    if (room->data)
+        soma__mem_free(room->data, room->cap);
+}
+
+static enum soma_status room_for(struct room *room, size_t size)
+{
+    void *data = soma__mem_alloc(size);
+    if (!data)
+        return SOMA_E_NOMEM;
+    room_free(room);
+    *room = (struct room){.data = data, .cap = size};
+    return SOMA_OK;
+}
+
+/* What a view has under an entry's key: OK or ABSENT. */
+static enum soma_status look_up(const struct diff *diff, const soma_view *view, const struct side *entry,
+                                struct room *room, struct side *found)
+{
+    *found = (struct side){.words = {entry->words[0], 0}};
+    if (diff->words) {
+        found->value = (struct soma_bytes){.data = &found->words[1], .len = sizeof found->words[1]};
+        return soma_view_get_u64(view, entry->words[0], &found->words[1]);
+    }
+    for (;;) {
+        size_t len = 0;
+        enum soma_status status =
+            soma_view_get_copy(view, entry->key.data, entry->key.len, room->data, room->cap, &len);
+        if (status == SOMA_OK && len > room->cap) {
+            status = room_for(room, len);
+            if (status == SOMA_OK)
+                continue;
+        }
+        found->value = (struct soma_bytes){.data = room->data, .len = len};
+        return status;
+    }
+}
+
+/* Tells of what `from` has and the other has not and, if `from` is the first, of what both have with other values. */
+static enum soma_status one_way(const struct diff *diff, struct side *from, const soma_view *other, bool first)
+{
+    struct room room = {.data = NULL};
+    enum soma_status status = SOMA_OK;
+    for (step(from, diff->words); status == SOMA_OK && from->status == SOMA_OK; step(from, diff->words)) {
+        struct side found;
+        status = look_up(diff, other, from, &room, &found);
+        if (status == SOMA_ABSENT)
+            status = first ? tell(diff, SOMA_REMOVED, from, &nothing) : tell(diff, SOMA_INSERTED, &nothing, from);
+        else if (status == SOMA_OK && first)
+            status = tell_if_replaced(diff, from, &found);
+        if (status != SOMA_OK)
+            break;
+    }
+    room_free(&room);
+    return status == SOMA_OK && from->status < 0 ? from->status : status;
+}
+
+static enum soma_status both_ways(const struct diff *diff, struct side *a, struct side *b)
+{
+    const enum soma_status status = one_way(diff, a, diff->b, true);
+    return status == SOMA_OK ? one_way(diff, b, diff->a, false) : status;
+}
+
+/* ---- Both ---- */
+
+static bool same_order(const struct diff *diff)
+{
+    const struct core *a = diff->a->core;
+    const struct core *b = diff->b->core;
+    if (diff->words)
+        return memcmp(&a->hash.mix, &b->hash.mix, sizeof a->hash.mix) == 0;
+    return memcmp(&a->hash.sip, &b->hash.sip, sizeof a->hash.sip) == 0;
+}
+
+static enum soma_status compare_all(const struct diff *diff, struct side *a, struct side *b)
+{
+    enum soma_status status = soma_cursor_open_view(diff->a, &a->cursor);
+    if (status != SOMA_OK)
+        return status;
+    status = soma_cursor_open_view(diff->b, &b->cursor);
+    if (status != SOMA_OK)
+        return status;
+    return same_order(diff) ? merge(diff, a, b) : both_ways(diff, a, b);
+}
+
+enum soma_status soma_diff_views(const soma_view *a, const soma_view *b, soma_diff_fn fn, void *ctx)
+{
+    if (!a || !b || !fn || a->core->kind->words != b->core->kind->words) {
+        MISUSE("a view or fn is NULL, or the views are of different kinds of map");
+        return SOMA_E_INVALID;
+    }
+    const struct diff diff = {.a = a, .b = b, .words = a->core->kind->words, .fn = fn, .ctx = ctx};
+    struct side sides[2] = {{.cursor = NULL}, {.cursor = NULL}};
+    const enum soma_status status = compare_all(&diff, &sides[0], &sides[1]);
+    soma_cursor_close(sides[0].cursor);
+    soma_cursor_close(sides[1].cursor);
+    return status;
+}
