@@ -112,6 +112,25 @@ static enum soma_status merge(const struct diff *diff, struct side *a, struct si
     return status;
 }
 
+/* Two views of one map differ where it has changed after the earlier one. */
+static enum soma_status merge_changed(const struct diff *diff, struct side *a, struct side *b)
+{
+    const struct soma__clock *clock = &diff->a->core->clock;
+    const uint64_t after = diff->a->at < diff->b->at ? diff->a->at : diff->b->at;
+    enum soma_status status = SOMA_OK;
+    uint64_t first = 0;
+    uint64_t last = 0;
+    while (status == SOMA_OK && soma__clock_changed_next(clock, after, &first, &last)) {
+        soma__cursor_between(a->cursor, first, last);
+        soma__cursor_between(b->cursor, first, last);
+        status = merge(diff, a, b);
+        first = last + 1;
+        if (first == 0)
+            break;
+    }
+    return status;
+}
+
 /* ---- By looking up ---- */
 
 /* Room for the value that is looked up. */
@@ -203,6 +222,8 @@ static enum soma_status compare_all(const struct diff *diff, struct side *a, str
     status = soma_cursor_open_view(diff->b, &b->cursor);
     if (status != SOMA_OK)
         return status;
+    if (diff->a->core == diff->b->core)
+        return merge_changed(diff, a, b);
     return same_order(diff) ? merge(diff, a, b) : both_ways(diff, a, b);
 }
 

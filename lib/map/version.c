@@ -14,11 +14,12 @@ bool soma__visible(const struct core *core, const struct soma__node *node, uint6
     if (!soma__node_versioned(node))
         return true;
     struct soma__stamps *stamps = soma__stamps_at(node);
-    if (soma__stamp_birth(&core->clock, stamps) > at)
+    const uint64_t hash = soma__hash_read(node);
+    if (soma__stamp_birth(&core->clock, hash, stamps) > at)
         return false;
     if ((edge & EDGE_TENTATIVE) == 0 || !soma__stamps_dead(stamps))
         return true;
-    return at < soma__stamp_death(&core->clock, stamps);
+    return at < soma__stamp_death(&core->clock, hash, stamps);
 }
 
 /* Freezes a dead version that nobody needs. There may be no room to retire it: then it stays for now. */
@@ -26,8 +27,9 @@ static void let_go(const struct soma__list *list, struct soma__reader *self, str
 {
     struct core *core = core_of_list(list);
     struct soma__stamps *stamps = soma__stamps_at(dead);
-    const uint64_t death = soma__stamp_death(&core->clock, stamps);
-    const bool needed = soma__clock_needs(&core->clock, soma__stamp_birth(&core->clock, stamps), death);
+    const uint64_t hash = soma__hash_read(dead);
+    const uint64_t death = soma__stamp_death(&core->clock, hash, stamps);
+    const bool needed = soma__clock_needs(&core->clock, soma__stamp_birth(&core->clock, hash, stamps), death);
     while (!needed && (*edge & EDGE_FROZEN) == 0 && soma__order_room(list, self, dead, *edge) == SOMA_OK) {
         if (soma__edge_swap(&dead->edge, edge, *edge | EDGE_FROZEN))
             *edge |= EDGE_FROZEN;
@@ -44,7 +46,7 @@ void soma__version_settle(const struct soma__list *list, struct soma__reader *se
         return;
     }
     if (soma__node_versioned(node))
-        soma__stamp_birth(&core_of_list(list)->clock, soma__stamps_at(node));
+        soma__stamp_birth(&core_of_list(list)->clock, soma__hash_read(node), soma__stamps_at(node));
     soma__order_settle(node, edge);
 }
 
@@ -90,8 +92,9 @@ static struct soma__node *dead_copy(struct core *core, const struct soma__node *
     struct soma__node *dead = core->kind->dead_copy(core, node, second);
     if (!dead)
         return NULL;
-    const uint64_t birth =
-        soma__node_versioned(node) ? soma__stamp_birth(&core->clock, soma__stamps_at(node)) : 0; /* V1 */
+    const uint64_t birth = soma__node_versioned(node)
+                               ? soma__stamp_birth(&core->clock, soma__hash_read(node), soma__stamps_at(node))
+                               : 0; /* V1 */
     soma__stamps_init(soma__stamps_at(dead), soma__stamp_of(birth), death);
     return dead;
 }
@@ -109,7 +112,7 @@ static enum soma_status replace_by(struct core *core, struct soma__reader *self,
         core->kind->drop(core, dead);
         return status;
     }
-    soma__stamp_death(&core->clock, soma__stamps_at(dead));
+    soma__stamp_death(&core->clock, soma__hash_read(dead), soma__stamps_at(dead));
     take_out(core, self, place, dead);
     return SOMA_OK;
 }

@@ -9,11 +9,33 @@
 
 /* ---- Stamps ---- */
 
-/* order STAMP-2 seq_cst | guarded by: now | pairs: ORDER-3, ORDER-6, STAMP-4
+/* order STAMP-2 seq_cst | guarded by: now | pairs: MARKS-1, ORDER-3, ORDER-6, STAMP-4
  * weaker: the number is read before the link stands, and a view with that number does not find it. */
 static uint64_t number_now(const struct soma__clock *clock)
 {
     return atom_load_seq(&clock->now);
+}
+
+/* order STAMP-11 acquire | guarded by: marks | pairs: STAMP-12 */
+static struct soma__marks *marks_of(const struct soma__clock *clock)
+{
+    return (struct soma__marks *)(uintptr_t)atom_load_acq(&clock->marks); /* STAMP-11 */
+}
+
+/* The number now, with which the stretch of this hash has been marked before it was read. It takes another turn for each view
+ * that is opened meanwhile. */
+static uint64_t number_marked(const struct soma__clock *clock, uint64_t hash)
+{
+    struct soma__marks *marks = marks_of(clock);
+    uint64_t number = number_now(clock);
+    while (marks) {
+        soma__marks_set(marks, hash, number);
+        const uint64_t again = number_now(clock);
+        if (LIKELY(again == number))
+            break;
+        number = again;
+    }
+    return number;
 }
 
 /* Makes an undecided stamp this number, if nobody was first.
@@ -24,21 +46,21 @@ static uint64_t decide(struct atom *stamp, uint64_t undecided, uint64_t number)
     return atom_cas_acqrel(stamp, &undecided, soma__stamp_of(number)) ? number : undecided >> 1;
 }
 
-uint64_t soma__stamp_birth(const struct soma__clock *clock, struct soma__stamps *stamps)
+uint64_t soma__stamp_birth(const struct soma__clock *clock, uint64_t hash, struct soma__stamps *stamps)
 {
     const uint64_t birth = atom_load_acq(&stamps->birth); /* STAMP-3 */
-    return birth != STAMP_OPEN ? birth >> 1 : decide(&stamps->birth, birth, number_now(clock));
+    return birth != STAMP_OPEN ? birth >> 1 : decide(&stamps->birth, birth, number_marked(clock, hash));
 }
 
-uint64_t soma__stamp_death(const struct soma__clock *clock, struct soma__stamps *stamps)
+uint64_t soma__stamp_death(const struct soma__clock *clock, uint64_t hash, struct soma__stamps *stamps)
 {
     const uint64_t death = atom_load_acq(&stamps->death); /* STAMP-3 */
     ASSERT("stamps: who is asked for a death is dead", death != STAMP_NONE);
     if (death & 1)
         return death >> 1;
     if (death == STAMP_OPEN)
-        return decide(&stamps->death, death, number_now(clock));
-    return decide(&stamps->death, death, soma__stamp_birth(clock, (struct soma__stamps *)(uintptr_t)death));
+        return decide(&stamps->death, death, number_marked(clock, hash));
+    return decide(&stamps->death, death, soma__stamp_birth(clock, hash, (struct soma__stamps *)(uintptr_t)death));
 }
 
 /* ---- Slots ---- */
@@ -156,13 +178,71 @@ static bool mode_open_wait(struct soma__clock *clock)
     return true;
 }
 
+/* ---- Marks ---- */
+
+/* Leaves may be this much fewer than asked for, in log2, before they are replaced by more. */
+#define MARKS_COARSE_LOG2 SIZED(3, 1)
+
+/* order STAMP-12 release | guards: the marks' shape | pairs: STAMP-11 */
+static struct soma__marks *marks_fit(struct soma__clock *clock, unsigned leaves_log2)
+{
+    struct soma__marks *marks = marks_of(clock);
+    if (marks && marks->leaves_log2 + MARKS_COARSE_LOG2 >= leaves_log2)
+        return marks;
+    struct soma__marks *made = soma__marks_new(leaves_log2, marks);
+    uint64_t expected = (uintptr_t)marks;
+    if (!made)
+        return marks;
+    if (atom_cas_rel(&clock->marks, &expected, (uintptr_t)made)) /* STAMP-12 */
+        return made;
+    made->older = NULL;
+    soma__marks_free(made);
+    return marks_of(clock);
+}
+
+/* Sees whether marks are complete by now.
+ * order STAMP-13 release | guards: the grace period that has passed | pairs: STAMP-13, STAMP-14 */
+static void marks_settle(struct soma__clock *clock, struct soma__marks *marks)
+{
+    if (!marks || atom_load_rlx(&marks->since) != 0) /* STAMP-13: re-checked by the swap */
+        return;
+    uint64_t cookie = 0;
+    const uint64_t fresh = soma__grace_cookie();
+    if (atom_cas_acqrel(&marks->cookie, &cookie, fresh)) /* STAMP-13 */
+        cookie = fresh;
+    soma__grace_poll(cookie);
+    uint64_t none = 0;
+    if (soma__grace_passed(cookie))
+        atom_cas_rel(&marks->since, &none, number_now(clock) + 1); /* STAMP-13 */
+}
+
+/* Whether all changes after this number are marked, or will be when they get theirs.
+ * order STAMP-14 acquire | guarded by: since | pairs: STAMP-13 */
+static bool marks_complete(const struct soma__marks *marks, uint64_t after)
+{
+    const uint64_t since = marks ? atom_load_acq(&marks->since) : 0; /* STAMP-14 */
+    return since != 0 && since <= after + 1;
+}
+
+bool soma__clock_changed_next(const struct soma__clock *clock, uint64_t after, uint64_t *first, uint64_t *last)
+{
+    const struct soma__marks *marks = marks_of(clock);
+    if (marks_complete(marks, after))
+        return soma__marks_next(marks, after, first, last);
+    *last = UINT64_MAX;
+    return true;
+}
+
 /* ---- Views ---- */
 
-/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: STAMP-2, STAMP-8, STAMP-10, ORDER-1
+/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: MARKS-1, STAMP-2, STAMP-8, STAMP-10, ORDER-1
  * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
  * stamps from before it. */
-enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom **slot, uint64_t *at)
+enum soma_status soma__clock_enter_wait(struct soma__clock *clock, unsigned leaves_log2, struct atom **slot,
+                                        uint64_t *at)
 {
+    struct soma__marks *marks = marks_fit(clock, leaves_log2);
+    marks_settle(clock, marks); /* so that the grace period below is good for it */
     mode_join(clock);
     enum soma_status status = mode_open_wait(clock) ? SOMA_OK : SOMA_E_INVALID;
     struct atom *taken = NULL;
@@ -174,6 +254,7 @@ enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom *
         mode_leave(clock);
         return status;
     }
+    marks_settle(clock, marks);
     *at = atom_add_seq(&clock->now, 1);                    /* STAMP-4 */
     atom_store_rel(taken, *at << SLOT_SHIFT | SLOT_TAKEN); /* STAMP-4: no less than the number that was announced */
     *slot = taken;
@@ -191,6 +272,7 @@ void soma__clock_leave(struct soma__clock *clock, struct atom *slot)
 
 void soma__clock_fini(struct soma__clock *clock)
 {
+    soma__marks_free(marks_of(clock));
     struct soma__slots *slots =
         (struct soma__slots *)(uintptr_t)atom_load_rlx(&clock->slots); /* not shared any more: ordered by the caller */
     while (slots) {

@@ -14,6 +14,10 @@
  * Views       A view announces itself in a slot, then takes its number. Who wants to let a dead version go has the death
  *             first, then looks at the slots: either it sees the view, or the view has taken its number later, which
  *             then is no less than the death.
+ * Marks       Who decides a stamp marks the stretch of hashes that it belongs to (marks.h): it reads the clock, marks, and reads the
+ *             clock again, until both reads agree. So a mark stands before the read of the number that won, and who takes a later
+ *             number sees it: a stretch that is not marked after the number of a view has not changed since for any
+ *             view that is open now, and never will have.
  * Mode        OFF: nobody keeps versions. The first view turns the mode on and waits for a grace period: afterwards every
  *             update has read that it is on. The last view turns it off: who still keeps versions does no harm.
  */
@@ -27,6 +31,7 @@
 
 #include "base/atom.h"
 #include "base/attr.h"
+#include "stamp/marks.h"
 
 /* A decided stamp is odd: the number, shifted. */
 enum {
@@ -45,6 +50,7 @@ struct soma__clock {
     struct atom mode;  /* views, shifted | OFF, OPENING or OPEN */
     struct atom now;   /* the number that updates get */
     struct atom slots; /* where views announce themselves: struct soma__slots, the newest, or 0 */
+    struct atom marks; /* struct soma__marks, the newest, or 0: there are none */
 };
 
 void soma__clock_fini(struct soma__clock *clock);
@@ -58,9 +64,11 @@ ALWAYS_INLINE bool soma__clock_runs(const struct soma__clock *clock)
     return UNLIKELY(atom_load_acq(&clock->mode) != 0);
 }
 
-/* Opens a view: its number, and the slot that stands for it until soma__clock_leave(). May wait for a grace period.
+/* Opens a view: its number, and the slot that stands for it until soma__clock_leave(). Marks are to have about so many
+ * leaves; if there is no memory for them, changes are not found by them. May wait for a grace period.
  * SOMA_E_INVALID: it would have to wait inside the caller's own section. SOMA_E_NOMEM. Nothing changed then. */
-enum soma_status soma__clock_enter_wait(struct soma__clock *clock, struct atom **slot, uint64_t *at);
+enum soma_status soma__clock_enter_wait(struct soma__clock *clock, unsigned leaves_log2, struct atom **slot,
+                                        uint64_t *at);
 void soma__clock_leave(struct soma__clock *clock, struct atom *slot);
 
 /* Whether an open view may see what was born and died at these numbers. */
@@ -90,8 +98,14 @@ ALWAYS_INLINE bool soma__stamps_dead(const struct soma__stamps *stamps)
     return atom_load_rlx(&stamps->death) != STAMP_NONE; /* ordered by ORDER-1; what is NONE stays so */
 }
 
-/* The numbers, decided now if need be; of a dead one, in this order. Inside a section. */
-uint64_t soma__stamp_birth(const struct soma__clock *clock, struct soma__stamps *stamps);
-uint64_t soma__stamp_death(const struct soma__clock *clock, struct soma__stamps *stamps);
+/* The numbers, decided now if need be; of a dead one, in this order. `hash` is the entry's. Inside a section. */
+uint64_t soma__stamp_birth(const struct soma__clock *clock, uint64_t hash, struct soma__stamps *stamps);
+uint64_t soma__stamp_death(const struct soma__clock *clock, uint64_t hash, struct soma__stamps *stamps);
+
+/* ---- Changes ---- */
+
+/* The first stretch of hashes behind *first, or that has it, in which a view with this number and another, open now, may differ:
+ * from *first to *last. False: there is none. */
+bool soma__clock_changed_next(const struct soma__clock *clock, uint64_t after, uint64_t *first, uint64_t *last);
 
 #endif

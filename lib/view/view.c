@@ -9,6 +9,9 @@
 #include "rcu/rcu.h"
 #include "stamp/stamp.h"
 
+/* Log2 of the buckets to a mark: more marks take more memory, fewer of them let more unchanged entries be looked at. */
+#define MARK_BUCKETS_LOG2 SIZED(2, 1)
+
 static enum soma_status open_wait(struct core *core, soma_view **out)
 {
     if (!core || !out) {
@@ -20,7 +23,9 @@ static enum soma_status open_wait(struct core *core, soma_view **out)
         return SOMA_E_NOMEM;
     view->core = core;
     atom_store_rlx(&view->counted, 0); /* VIEW-1: not yet shared */
-    const enum soma_status status = soma__clock_enter_wait(&core->clock, &view->slot, &view->at);
+    const unsigned m = dir_m(soma__dir_state(&core->dir));
+    const unsigned leaves_log2 = m > MARK_BUCKETS_LOG2 ? m - MARK_BUCKETS_LOG2 : 0;
+    const enum soma_status status = soma__clock_enter_wait(&core->clock, leaves_log2, &view->slot, &view->at);
     if (status != SOMA_OK) {
         soma__mem_free(view, sizeof *view);
         return status;

@@ -191,6 +191,13 @@ static void go_to(struct soma_cursor *cursor, uint64_t place)
     cursor->count = 0;
 }
 
+void soma__cursor_between(soma_cursor *cursor, uint64_t first, uint64_t last)
+{
+    cursor->first = first;
+    cursor->last = last;
+    go_to(cursor, first);
+}
+
 uint64_t soma_cursor_token(const soma_cursor *cursor)
 {
     if (!cursor) {
@@ -224,9 +231,8 @@ enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t p
         return SOMA_OK;
     }
     const uint64_t width = UINT64_MAX / parts; /* parts * width hashes, and the rest to the last */
-    cursor->first = part * width;
-    cursor->last = part + 1 == parts ? UINT64_MAX : cursor->first + (width - 1);
-    go_to(cursor, cursor->first);
+    const uint64_t first = part * width;
+    soma__cursor_between(cursor, first, part + 1 == parts ? UINT64_MAX : first + (width - 1));
     return SOMA_OK;
 }
 
@@ -236,9 +242,7 @@ enum soma_status soma_cursor_range(soma_cursor *cursor, unsigned bits, uint64_t 
         MISUSE("cursor is NULL or sorted, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
-    cursor->first = soma__prefix_first(bits, prefix);
-    cursor->last = soma__prefix_last(bits, prefix);
-    go_to(cursor, cursor->first);
+    soma__cursor_between(cursor, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix));
     return SOMA_OK;
 }
 

@@ -60,6 +60,9 @@ struct soma_cursor {
 /* Of the last entry given, by a cursor that is not sorted. */
 uint64_t soma__cursor_hash(const soma_cursor *cursor);
 
+/* Restricts a cursor that is not sorted to these hashes, and goes to the first of them. */
+void soma__cursor_between(soma_cursor *cursor, uint64_t first, uint64_t last);
+
 enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key, uint64_t *value);
 enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value);
 uint64_t soma__sorted_token(const struct walk_sorted *sorted);

@@ -137,7 +137,7 @@ static void make_homes_taken(void)
 
 static void view_open(struct view *view)
 {
-    CHECK(soma__clock_enter_wait(&world.map->core.clock, &view->slot, &view->at) == SOMA_OK);
+    CHECK(soma__clock_enter_wait(&world.map->core.clock, 1, &view->slot, &view->at) == SOMA_OK);
     view->open = true;
 }
 

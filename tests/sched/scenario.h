@@ -62,6 +62,7 @@ enum verb {
     DO_SEE,        /* look a key up in the view of a slot, if there is one */
     DO_CLOSE,      /* close the view of a slot; what is open at the end is looked at once more, and closed */
     DO_SEE_ALL,    /* a cursor through a view, and its count */
+    DO_DIFF,       /* where the view of a slot and that of the next one differ */
     VERBS
 };
 

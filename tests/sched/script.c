@@ -46,6 +46,7 @@ static const struct {
     [DO_SEE] = {"see", true, true},
     [DO_CLOSE] = {"close", false, true},
     [DO_SEE_ALL] = {"see_all", false, true},
+    [DO_DIFF] = {"diff", false, true},
 };
 
 const char *verb_name(enum verb verb)

@@ -66,6 +66,15 @@ struct viewed {
     uint64_t *handed; /* who opens it hands it to who looks at it, and they to who closes it */
 };
 
+/* Two views that do not differ in these keys, as they said. */
+struct likeness {
+    const struct capture *a;
+    const struct capture *b;
+    bool alike[KEYS];
+};
+
+#define LIKENESSES 8
+
 struct stage {
     struct program program;
     unsigned flags;
@@ -86,6 +95,8 @@ struct stage {
     unsigned met;                                    /* comings of threads to meetings */
     struct soma_cell *cell;
     struct viewed views[VIEWS];
+    struct likeness likenesses[LIKENESSES];
+    unsigned likeness_count;
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -479,6 +490,20 @@ static void get_many(struct stage *stage, unsigned thread)
     stage->calls += KEYS;
 }
 
+/* Which key a cursor or a comparison gives. */
+static unsigned key_given(const struct stage *stage, struct soma_bytes bytes)
+{
+    uint64_t word;
+    unsigned key = 0;
+    machine_read(bytes.data, bytes.len);
+    memcpy(&word, bytes.data, sizeof word);
+    while (key < KEYS && stage->keys[key] != word)
+        key++;
+    if (key == KEYS)
+        run_failed("a cursor gave key %016" PRIx64, word);
+    return key;
+}
+
 /* The next entry of a cursor: which key it is, and its value. */
 static enum soma_status walk_next(const struct stage *stage, soma_cursor *cursor, unsigned *key, uint64_t *value)
 {
@@ -493,16 +518,12 @@ static enum soma_status walk_next(const struct stage *stage, soma_cursor *cursor
     if (status != SOMA_OK)
         return status;
     if (is_words(stage)) {
+        key_bytes = (struct soma_bytes){.data = &word, .len = sizeof word};
         *value = from_word(stage, *value);
     } else {
-        machine_read(key_bytes.data, key_bytes.len);
-        memcpy(&word, key_bytes.data, sizeof word);
         *value = from_bytes(stage, value_bytes.data, value_bytes.len);
     }
-    for (*key = 0; *key < KEYS && stage->keys[*key] != word; ++*key) {
-    }
-    if (*key == KEYS)
-        run_failed("a cursor gave key %016" PRIx64, word);
+    *key = key_given(stage, key_bytes);
     return SOMA_OK;
 }
 
@@ -674,6 +695,79 @@ static void view_see_all(struct stage *stage, unsigned slot)
     view_used(viewed);
 }
 
+struct comparison {
+    struct stage *stage;
+    struct viewed *a;
+    struct viewed *b;
+    bool differ[KEYS];
+};
+
+static uint64_t value_given(const struct stage *stage, struct soma_bytes bytes)
+{
+    uint64_t word;
+    if (bytes.len == 0)
+        return 0;
+    if (!is_words(stage))
+        return from_bytes(stage, bytes.data, bytes.len);
+    memcpy(&word, bytes.data, sizeof word);
+    return from_word(stage, word);
+}
+
+static enum soma_status on_difference(const struct soma_difference *difference, void *ctx)
+{
+    struct comparison *comparison = ctx;
+    const struct stage *stage = comparison->stage;
+    const unsigned key = key_given(stage, difference->key);
+    const bool before = difference->what != SOMA_INSERTED;
+    const bool after = difference->what != SOMA_REMOVED;
+    if (comparison->differ[key])
+        run_failed("a comparison gave key %c twice", 'a' + (int)key);
+    comparison->differ[key] = true;
+    trace_note("they differ in %c: %s", 'a' + (int)key, soma_status_text(difference->what));
+    capture(comparison->a, key, before ? value_given(stage, difference->before) : 0);
+    capture(comparison->b, key, after ? value_given(stage, difference->after) : 0);
+    return SOMA_OK;
+}
+
+/* What is not told must be the same whoever looks, and whenever. */
+static void views_compare(struct stage *stage, unsigned slot)
+{
+    struct comparison comparison = {.stage = stage};
+    if (slot + 1 == VIEWS || !(comparison.a = view_use(stage, slot)))
+        return;
+    comparison.b = view_use(stage, slot + 1);
+    if (comparison.b) {
+        run_call_entered();
+        const enum soma_status status =
+            soma_diff_views(comparison.a->view, comparison.b->view, on_difference, &comparison);
+        run_call_left();
+        trace_note("views %u and %u are compared: %s", slot + 1, slot + 2, soma_status_text(status));
+        if (status == SOMA_OK && stage->likeness_count < LIKENESSES) {
+            struct likeness *likeness = &stage->likenesses[stage->likeness_count++];
+            likeness->a = comparison.a->capture;
+            likeness->b = comparison.b->capture;
+            for (unsigned key = 0; key < KEYS; key++)
+                likeness->alike[key] = !comparison.differ[key];
+        }
+        view_used(comparison.b);
+        stage->calls++;
+    }
+    view_used(comparison.a);
+}
+
+static void likenesses_check(const struct stage *stage)
+{
+    for (unsigned i = 0; i < stage->likeness_count; i++) {
+        const struct likeness *likeness = &stage->likenesses[i];
+        for (unsigned key = 0; key < KEYS; key++) {
+            const bool known = likeness->a->known[key] && likeness->b->known[key];
+            if (known && likeness->alike[key] && likeness->a->value[key] != likeness->b->value[key])
+                run_failed("views that do not differ in key %c have %" PRIx64 " and %" PRIx64, 'a' + (int)key,
+                           likeness->a->value[key], likeness->b->value[key]);
+        }
+    }
+}
+
 static void view_close(struct stage *stage, unsigned slot)
 {
     struct viewed *viewed = &stage->views[slot];
@@ -707,6 +801,7 @@ static void views_end(struct stage *stage)
         view_close(stage, slot);
         machine_free(stage->views[slot].handed);
     }
+    likenesses_check(stage);
 }
 
 /* put_many does not say what was there; the history takes any answer of a put for it. */
@@ -1012,6 +1107,9 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     case DO_SEE_ALL:
         view_see_all(stage, op.view);
         break;
+    case DO_DIFF:
+        views_compare(stage, op.view);
+        break;
     case DO_CLOSE:
         view_close(stage, op.view);
         break;
@@ -1099,6 +1197,7 @@ static void stage_set_up(void *arg)
     stage->cell = machine_alloc(sizeof *stage->cell, 16);
     soma_cell_init(stage->cell, NULL);
     memset(stage->views, 0, sizeof stage->views);
+    stage->likeness_count = 0;
     for (unsigned slot = 0; slot < VIEWS; slot++)
         stage->views[slot].handed = object_new(0);
     if (is_words(stage))
