@@ -68,6 +68,45 @@ SOMA_API uint64_t soma_fnv1a64(const void *data, size_t len, uint64_t state);
 SOMA_API enum soma_status soma_u64_digest(const soma_u64 *map, struct soma_digest *out);
 SOMA_API enum soma_status soma_map_digest(const soma_map *map, struct soma_digest *out);
 
+/**
+ * soma_u64_change_token(), soma_map_change_token() - a token for "from now on", to be asked with soma_u64_changed_since().
+ * @map:   made with SOMA_DIGEST.
+ * @token: out on SOMA_OK; good for this map as long as it lives.
+ *
+ * Thread: any.  Progress: wait-free but for taking a share in looking for a grace period, after the table has grown.
+ * Allocates: marks, 1 byte an entry, with the first call and when the table has grown much. A token that was taken before
+ * a table grew so much that its marks were replaced answers "changed" from then on.
+ *
+ * Return:
+ *   SOMA_OK             *@token is the token.
+ *   SOMA_E_NOMEM        no memory for marks.
+ *   SOMA_E_UNSUPPORTED  the map was made without SOMA_DIGEST.
+ *   SOMA_E_INVALID      an argument is NULL.
+ */
+SOMA_API enum soma_status soma_u64_change_token(soma_u64 *map, uint64_t *token);
+SOMA_API enum soma_status soma_map_change_token(soma_map *map, uint64_t *token);
+
+/**
+ * soma_u64_changed_since(), soma_map_changed_since() - whether anything was put or removed since a token was taken.
+ * @bits, @prefix: in which range of hashes, as for soma_view_range_digest(); 0, 0 for the whole map.
+ * @changed:       out on SOMA_OK. false: no update of the range that took effect after the token was taken has returned. true:
+ *                 perhaps; a range is asked about together with its neighbours in the same some ten entries, and an
+ *                 update that was under way when the token was taken may count.
+ *
+ * So an unchanged map, or part of a map, can be passed over. What changed and changed back has changed.
+ *
+ * Thread: any.  Progress: wait-free; a few reads, whatever the size of the map and of the range.
+ *
+ * Return:
+ *   SOMA_OK             *@changed says it.
+ *   SOMA_E_UNSUPPORTED  the map was made without SOMA_DIGEST.
+ *   SOMA_E_INVALID      @map or @changed is NULL, @bits is over 64, or @prefix has more bits.
+ */
+SOMA_API enum soma_status soma_u64_changed_since(const soma_u64 *map, uint64_t token, unsigned bits, uint64_t prefix,
+                                                 bool *changed);
+SOMA_API enum soma_status soma_map_changed_since(const soma_map *map, uint64_t token, unsigned bits, uint64_t prefix,
+                                                 bool *changed);
+
 /** soma_digest_equal() - whether two digests are equal. */
 SOMA_API bool soma_digest_equal(const struct soma_digest *a, const struct soma_digest *b);
 

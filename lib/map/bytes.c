@@ -692,9 +692,10 @@ static void digest_update(const struct update *update, enum soma_status status)
 {
     const struct soma_bytes key = {.data = update->key.data, .len = update->key.len};
     if (status == SOMA_REPLACED || status == SOMA_REMOVED)
-        core_digest_add(update->core, update->self, fnv(update->core, update->there, update->word), (uint64_t)-1);
+        core_digest_add(update->core, update->self, update->key.hash, fnv(update->core, update->there, update->word),
+                        (uint64_t)-1);
     if (status == SOMA_REPLACED || status == SOMA_INSERTED)
-        core_digest_add(update->core, update->self, fnv_of(key, update->stored), 1);
+        core_digest_add(update->core, update->self, update->key.hash, fnv_of(key, update->stored), 1);
 }
 
 /* All attempts of an update, inside a section. */

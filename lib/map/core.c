@@ -4,6 +4,7 @@
 
 #include <soma/digest.h>
 
+#include "map/sums.h"
 #include "map/version.h"
 #include "map/word.h"
 #include "mem/mem.h"
@@ -82,6 +83,7 @@ void core_free(struct core *core)
         edge = soma__edge_read(&node->edge);
         core->kind->release_linked(&core->owner, node, edge);
     }
+    soma__sums_fini(core);
     soma__clock_fini(&core->clock);
     soma__dir_free_buckets(&core->dir);
     soma__owner_drop(&core->owner);
@@ -125,13 +127,14 @@ static void look_for_grace(struct soma__reader *self)
 /* ---- Digests ---- */
 
 /* order CORE-6 relaxed | value only, no data behind it | pairs: CORE-6 */
-void core_digest_add(struct core *core, struct soma__reader *self, uint64_t fnv, uint64_t sign)
+void core_digest_add(struct core *core, struct soma__reader *self, uint64_t hash, uint64_t fnv, uint64_t sign)
 {
     struct stripe *stripe = &core->stripes[self->index % CORE_STRIPES];
     uint64_t lanes[2];
     soma__digest_lanes(core->digest_key, fnv, lanes);
     for (int i = 0; i < 2; i++)
         atom_add_rlx(&stripe->lanes[i], lanes[i] * sign); /* CORE-6 */
+    soma__clock_changed(&core->clock, hash);
 }
 
 static enum soma_status digest(const struct core *core, struct soma_digest *out)
@@ -158,6 +161,59 @@ enum soma_status soma_u64_digest(const soma_u64 *map, struct soma_digest *out)
 enum soma_status soma_map_digest(const soma_map *map, struct soma_digest *out)
 {
     return digest((const struct core *)map, out);
+}
+
+/* ---- Changes ---- */
+
+static enum soma_status change_token(struct core *core, uint64_t *token)
+{
+    if (!core || !token) {
+        MISUSE("map or token is NULL");
+        return SOMA_E_INVALID;
+    }
+    if (!core_digests(core))
+        return SOMA_E_UNSUPPORTED;
+    uint64_t taken;
+    if (!soma__clock_token(&core->clock, core_marks_log2(core), &taken))
+        return SOMA_E_NOMEM;
+    *token = taken;
+    return SOMA_OK;
+}
+
+static enum soma_status changed_since(const struct core *core, uint64_t token, unsigned bits, uint64_t prefix,
+                                      bool *changed)
+{
+    if (!core || !changed || !soma__prefix_ok(bits, prefix)) {
+        MISUSE("map or changed is NULL, or prefix has more than bits, or than 64, bits");
+        return SOMA_E_INVALID;
+    }
+    if (!core_digests(core))
+        return SOMA_E_UNSUPPORTED;
+    *changed =
+        soma__clock_changed_any(&core->clock, token, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix));
+    return SOMA_OK;
+}
+
+enum soma_status soma_u64_change_token(soma_u64 *map, uint64_t *token)
+{
+    return change_token((struct core *)map, token);
+}
+
+enum soma_status soma_map_change_token(soma_map *map, uint64_t *token)
+{
+    return change_token((struct core *)map, token);
+}
+
+enum soma_status soma_u64_changed_since(const soma_u64 *map, uint64_t token, unsigned bits, uint64_t prefix,
+                                        bool *changed)
+{
+    return changed_since((const struct core *)map, token, bits, prefix, changed);
+}
+
+enum soma_status soma_map_changed_since(const soma_map *map, uint64_t token, unsigned bits, uint64_t prefix,
+                                        bool *changed)
+{
+    return changed_since((const struct core *)map, token, bits, prefix, changed);
 }
 
 /* ---- Letting dead versions go that were kept for a view ---- */
@@ -326,7 +382,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 static void cleared(struct core *core, struct soma__reader *self, const struct soma__node *node, uint64_t second)
 {
     if (core_digests(core))
-        core_digest_add(core, self, core->kind->fnv(core, node, second), (uint64_t)-1);
+        core_digest_add(core, self, soma__hash_read(node), core->kind->fnv(core, node, second), (uint64_t)-1);
     core_counted(core, self, (uint64_t)-1);
 }
 

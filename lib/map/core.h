@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <soma/options.h>
+#include <soma/publish.h>
 #include <soma/status.h>
 
 #include "base/attr.h"
@@ -37,6 +38,10 @@
 #define CORE_SECTION 1024
 /* So many memory accesses are under way at a time in the calls for many keys. */
 #define CORE_FLIGHT 16
+
+/* Log2 of the buckets to a mark (stamp/marks.h): more marks take more memory, fewer of them let more unchanged entries be
+ * looked at. */
+#define CORE_MARK_BUCKETS_LOG2 SIZED(2, 1)
 
 /* The options that both kinds of map share. */
 struct core_options {
@@ -82,6 +87,8 @@ struct core {
         struct atom at;     /* it has come to this hash; 0: none is under way */
         struct atom kept;   /* the latest death of a version that was left in the list for a view, so far */
     } sweep;
+
+    struct soma_cell base; /* digests of its parts, for views: struct soma__base, or NULL (sums.h) */
 
     union {
         void (*word)(uint64_t value, void *ctx);
@@ -169,14 +176,22 @@ ALWAYS_INLINE uint64_t core_ticket(struct soma__reader *self)
     return LIKELY(self->tickets[0] < self->tickets[1]) ? self->tickets[0]++ : core_ticket_slow(self);
 }
 
+/* Log2 of the marks that the map should have. */
+ALWAYS_INLINE unsigned core_marks_log2(const struct core *core)
+{
+    const unsigned m = dir_m(soma__dir_state(&core->dir));
+    return m > CORE_MARK_BUCKETS_LOG2 ? m - CORE_MARK_BUCKETS_LOG2 : 0;
+}
+
 /* Whether updates have to keep the map's digest. */
 ALWAYS_INLINE bool core_digests(const struct core *core)
 {
     return UNLIKELY((core->flags & SOMA_DIGEST) != 0);
 }
 
-/* To a map's digest, an entry of which this is the FNV-1a comes (sign 1) or goes (-1). */
-void core_digest_add(struct core *core, struct soma__reader *self, uint64_t fnv, uint64_t sign);
+/* To a map's digest, an entry of which these are the hash and the FNV-1a has come (sign 1) or gone (-1). Inside the section in
+ * which it has. */
+void core_digest_add(struct core *core, struct soma__reader *self, uint64_t hash, uint64_t fnv, uint64_t sign);
 
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);

@@ -534,9 +534,9 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
 static NOINLINE void digest_update(const struct update *update, uint64_t key, enum soma_status status, uint64_t old)
 {
     if (status == SOMA_REPLACED || status == SOMA_REMOVED)
-        core_digest_add(update->core, update->self, fnv_of(key, old), (uint64_t)-1);
+        core_digest_add(update->core, update->self, update->hash, fnv_of(key, old), (uint64_t)-1);
     if (status == SOMA_REPLACED || status == SOMA_INSERTED)
-        core_digest_add(update->core, update->self, fnv_of(key, update->stored), 1);
+        core_digest_add(update->core, update->self, update->hash, fnv_of(key, update->stored), 1);
 }
 
 /* All attempts of an update, inside a section. */

@@ -99,21 +99,33 @@ static uint64_t leaves_unchanged(const struct soma__marks *marks, uint64_t after
     return 0;
 }
 
+/* The first leaf from this one on, below `end`, that has changed; or `end`. It goes down only to what has. */
+static uint64_t first_changed(const struct soma__marks *marks, uint64_t after, uint64_t leaf, uint64_t end)
+{
+    uint64_t unchanged = 0;
+    while (leaf < end && (unchanged = leaves_unchanged(marks, after, leaf)) > 0)
+        leaf += unchanged;
+    return leaf < end ? leaf : end;
+}
+
+bool soma__marks_any(const struct soma__marks *marks, uint64_t after, uint64_t first, uint64_t last)
+{
+    const uint64_t end = word_of(last, marks->leaves_log2) + 1;
+    return first_changed(marks, after, word_of(first, marks->leaves_log2), end) < end;
+}
+
 bool soma__marks_next(const struct soma__marks *marks, uint64_t after, uint64_t *first, uint64_t *last)
 {
-    const uint64_t leaves = UINT64_C(1) << marks->leaves_log2;
-    uint64_t leaf = word_of(*first, marks->leaves_log2);
-    uint64_t unchanged = 0;
-    while (leaf < leaves && (unchanged = leaves_unchanged(marks, after, leaf)) > 0)
-        leaf += unchanged;
-    if (leaf == leaves)
-        return false;
     const unsigned shift = 63 - marks->leaves_log2;
+    const uint64_t end = UINT64_C(1) << marks->leaves_log2;
+    uint64_t leaf = first_changed(marks, after, word_of(*first, marks->leaves_log2), end);
+    if (leaf == end)
+        return false;
     if (*first < leaf << 1 << shift)
         *first = leaf << 1 << shift;
     do
         leaf++;
-    while (leaf < leaves && leaves_unchanged(marks, after, leaf) == 0);
+    while (leaf < end && leaves_unchanged(marks, after, leaf) == 0);
     *last = (leaf << 1 << shift) - 1; /* behind the last leaf: 2^64 - 1 */
     return true;
 }

@@ -61,6 +61,9 @@ ALWAYS_INLINE void soma__marks_set(struct soma__marks *marks, uint64_t hash, uin
         soma__marks_raise(marks, hash, number);
 }
 
+/* Whether a leaf that has a hash from `first` to `last` has changed after this number. */
+bool soma__marks_any(const struct soma__marks *marks, uint64_t after, uint64_t first, uint64_t last);
+
 /* The first leaf behind *first, or that has it, with a change after this number, and those behind it that have one, too: their
  * hashes go from *first to *last. False: there is none. */
 bool soma__marks_next(const struct soma__marks *marks, uint64_t after, uint64_t *first, uint64_t *last);

@@ -200,20 +200,22 @@ static struct soma__marks *marks_fit(struct soma__clock *clock, unsigned leaves_
     return marks_of(clock);
 }
 
-/* Sees whether marks are complete by now.
+/* Sees to it that marks become complete; whether they are.
  * order STAMP-13 release | guards: the grace period that has passed | pairs: STAMP-13, STAMP-14 */
-static void marks_settle(struct soma__clock *clock, struct soma__marks *marks)
+static bool marks_settle(struct soma__clock *clock, struct soma__marks *marks)
 {
-    if (!marks || atom_load_rlx(&marks->since) != 0) /* STAMP-13: re-checked by the swap */
-        return;
+    if (atom_load_rlx(&marks->since) != 0) /* STAMP-13: re-checked by the swap */
+        return true;
     uint64_t cookie = 0;
     const uint64_t fresh = soma__grace_cookie();
     if (atom_cas_acqrel(&marks->cookie, &cookie, fresh)) /* STAMP-13 */
         cookie = fresh;
     soma__grace_poll(cookie);
+    if (!soma__grace_passed(cookie))
+        return false;
     uint64_t none = 0;
-    if (soma__grace_passed(cookie))
-        atom_cas_rel(&marks->since, &none, number_now(clock) + 1); /* STAMP-13 */
+    atom_cas_rel(&marks->since, &none, number_now(clock) + 1); /* STAMP-13 */
+    return true;
 }
 
 /* Whether all changes after this number are marked, or will be when they get theirs.
@@ -222,6 +224,14 @@ static bool marks_complete(const struct soma__marks *marks, uint64_t after)
 {
     const uint64_t since = marks ? atom_load_acq(&marks->since) : 0; /* STAMP-14 */
     return since != 0 && since <= after + 1;
+}
+
+/* The number is read after the change, so it is later than that of every view and token that does not know of it. */
+void soma__clock_changed(const struct soma__clock *clock, uint64_t hash)
+{
+    struct soma__marks *marks = marks_of(clock);
+    if (marks)
+        soma__marks_set(marks, hash, number_now(clock));
 }
 
 bool soma__clock_changed_next(const struct soma__clock *clock, uint64_t after, uint64_t *first, uint64_t *last)
@@ -233,16 +243,35 @@ bool soma__clock_changed_next(const struct soma__clock *clock, uint64_t after, u
     return true;
 }
 
+bool soma__clock_changed_any(const struct soma__clock *clock, uint64_t after, uint64_t first, uint64_t last)
+{
+    const struct soma__marks *marks = marks_of(clock);
+    return !marks_complete(marks, after) || soma__marks_any(marks, after, first, last);
+}
+
+/* Readers that are passing by let a grace period end within a few polls. Otherwise this token will be of little use. */
+#define TOKEN_POLLS SIZED(64, 4)
+
+bool soma__clock_token(struct soma__clock *clock, unsigned leaves_log2, uint64_t *token)
+{
+    struct soma__marks *marks = marks_fit(clock, leaves_log2);
+    for (int i = 0; marks && i < TOKEN_POLLS && !marks_settle(clock, marks); i++)
+        ;
+    *token = atom_add_seq(&clock->now, 1); /* STAMP-4 */
+    return marks != NULL;
+}
+
 /* ---- Views ---- */
 
-/* order STAMP-4 seq_cst | guards: the slot, before the number is taken | pairs: MARKS-1, STAMP-2, STAMP-8, STAMP-10, ORDER-1
+/* order STAMP-4 seq_cst | guards: the slot, before the number is taken; a token: what its owner has read | pairs: MARKS-1, STAMP-2, STAMP-8, STAMP-10, ORDER-1
  * weaker: a version is let go by somebody who does not see the view that needs it; or the view does not find links with
  * stamps from before it. */
 enum soma_status soma__clock_enter_wait(struct soma__clock *clock, unsigned leaves_log2, struct atom **slot,
                                         uint64_t *at)
 {
     struct soma__marks *marks = marks_fit(clock, leaves_log2);
-    marks_settle(clock, marks); /* so that the grace period below is good for it */
+    if (marks)
+        marks_settle(clock, marks); /* so that the grace period below is good for them */
     mode_join(clock);
     enum soma_status status = mode_open_wait(clock) ? SOMA_OK : SOMA_E_INVALID;
     struct atom *taken = NULL;
@@ -254,7 +283,8 @@ enum soma_status soma__clock_enter_wait(struct soma__clock *clock, unsigned leav
         mode_leave(clock);
         return status;
     }
-    marks_settle(clock, marks);
+    if (marks)
+        marks_settle(clock, marks);
     *at = atom_add_seq(&clock->now, 1);                    /* STAMP-4 */
     atom_store_rel(taken, *at << SLOT_SHIFT | SLOT_TAKEN); /* STAMP-4: no less than the number that was announced */
     *slot = taken;

@@ -104,8 +104,17 @@ uint64_t soma__stamp_death(const struct soma__clock *clock, uint64_t hash, struc
 
 /* ---- Changes ---- */
 
+/* Marks a change that has no stamp, after it was made. Inside the section in which it was. */
+void soma__clock_changed(const struct soma__clock *clock, uint64_t hash);
+
 /* The first stretch of hashes behind *first, or that has it, in which a view with this number and another, open now, may differ:
  * from *first to *last. False: there is none. */
 bool soma__clock_changed_next(const struct soma__clock *clock, uint64_t after, uint64_t *first, uint64_t *last);
+
+/* Whether something has changed there after this number: a view's, or one from soma__clock_token(). */
+bool soma__clock_changed_any(const struct soma__clock *clock, uint64_t after, uint64_t first, uint64_t last);
+
+/* A number that no change has had so far, nor a view. False: there is no memory for marks. */
+bool soma__clock_token(struct soma__clock *clock, unsigned leaves_log2, uint64_t *token);
 
 #endif

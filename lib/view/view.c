@@ -3,14 +3,11 @@
 #include "view/view.h"
 
 #include "base/check.h"
-#include "map/scan.h"
+#include "map/sums.h"
 #include "map/version.h"
 #include "mem/mem.h"
 #include "rcu/rcu.h"
 #include "stamp/stamp.h"
-
-/* Log2 of the buckets to a mark: more marks take more memory, fewer of them let more unchanged entries be looked at. */
-#define MARK_BUCKETS_LOG2 SIZED(2, 1)
 
 static enum soma_status open_wait(struct core *core, soma_view **out)
 {
@@ -23,9 +20,8 @@ static enum soma_status open_wait(struct core *core, soma_view **out)
         return SOMA_E_NOMEM;
     view->core = core;
     atom_store_rlx(&view->counted, 0); /* VIEW-1: not yet shared */
-    const unsigned m = dir_m(soma__dir_state(&core->dir));
-    const unsigned leaves_log2 = m > MARK_BUCKETS_LOG2 ? m - MARK_BUCKETS_LOG2 : 0;
-    const enum soma_status status = soma__clock_enter_wait(&core->clock, leaves_log2, &view->slot, &view->at);
+    atom_store_rlx(&view->sums, 0);    /* VIEW-2: not yet shared */
+    const enum soma_status status = soma__clock_enter_wait(&core->clock, core_marks_log2(core), &view->slot, &view->at);
     if (status != SOMA_OK) {
         soma__mem_free(view, sizeof *view);
         return status;
@@ -50,6 +46,9 @@ void soma_view_close(soma_view *view)
         return;
     struct core *core = view->core;
     const uint64_t at = view->at;
+    const uint64_t sums = atom_load_acq(&view->sums); /* VIEW-2 */
+    if (sums != 0)
+        soma__sums_free((struct soma__sums *)(uintptr_t)sums);
     soma__clock_leave(&core->clock, view->slot);
     soma__mem_free(view, sizeof *view);
     core_view_closed(core, at);
@@ -87,41 +86,24 @@ enum soma_status soma_view_get_copy(const soma_view *view, const void *key, size
     return soma_view_get_version(view, key, key_len, buf, cap, len, NULL);
 }
 
-/* ---- Going through a range ---- */
+/* ---- Digests and counts ---- */
 
-/* One section's worth; kind is known at compile time. */
-ALWAYS_INLINE void sum_some(struct core *core, enum soma__kind kind, struct soma__scan *scan, uint64_t at, bool digests,
-                            struct soma_digest *sum)
+/* The view's sums, made now if need be; or NULL.
+ * order VIEW-2 acqrel | guards: the sums | pairs: VIEW-2
+ * weaker: a digest is read from sums that are not there yet. */
+static const struct soma__sums *sums_of(const soma_view *view)
 {
-    const struct soma__node *node;
-    soma__scan_enter(core, kind, scan);
-    while ((node = soma__scan_next(core, kind, scan, at))) {
-        sum->count++;
-        if (digests) {
-            uint64_t lanes[2];
-            soma__digest_lanes(core->digest_key, core->kind->fnv(core, node, scan->word), lanes);
-            sum->lane[0] += lanes[0];
-            sum->lane[1] += lanes[1];
-        }
-    }
-}
-
-/* Of the hashes from `first` to `last`: how many entries there are and, with `digests`, what their digests come to. */
-static struct soma_digest sum_of(const struct soma_view *view, uint64_t first, uint64_t last, bool digests)
-{
-    struct core *core = view->core;
-    struct soma_digest sum = {.count = 0};
-    struct soma__scan scan;
-    soma__scan_init(&scan, first, last);
-    while (!scan.ended) {
-        const struct soma__section section = soma__section_enter();
-        if (core->kind->words)
-            sum_some(core, KIND_WORDS, &scan, view->at, digests, &sum);
-        else
-            sum_some(core, KIND_BYTES, &scan, view->at, digests, &sum);
-        soma__section_exit(section);
-    }
-    return sum;
+    struct atom *known = (struct atom *)(uintptr_t)&view->sums;
+    uint64_t word = atom_load_acq(known); /* VIEW-2 */
+    if (word != 0)
+        return (const struct soma__sums *)(uintptr_t)word;
+    struct soma__sums *made = soma__sums_new(view->core, view->at);
+    if (!made)
+        return NULL;
+    if (atom_cas_acqrel(known, &word, (uintptr_t)made)) /* VIEW-2 */
+        return made;
+    soma__sums_free(made);
+    return (const struct soma__sums *)(uintptr_t)word;
 }
 
 enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, uint64_t prefix, struct soma_digest *out)
@@ -132,7 +114,12 @@ enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, ui
     }
     if (!core_digests(view->core))
         return SOMA_E_UNSUPPORTED;
-    *out = sum_of(view, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix), true);
+    const struct soma__sums *sums = sums_of(view);
+    if (sums && soma__sums_divide(sums, bits))
+        *out = soma__sums_of(sums, bits, prefix);
+    else
+        *out = soma__sum_range(view->core, view->at, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix),
+                               true);
     return SOMA_OK;
 }
 
@@ -151,7 +138,7 @@ uint64_t soma_view_count(const soma_view *view)
     struct atom *counted = (struct atom *)(uintptr_t)&view->counted;
     uint64_t known = atom_load_rlx(counted); /* VIEW-1 */
     if (known == 0) {
-        known = sum_of(view, 0, UINT64_MAX, false).count + 1;
+        known = soma__sum_range(view->core, view->at, 0, UINT64_MAX, false).count + 1;
         atom_store_rlx(counted, known); /* VIEW-1 */
     }
     return known - 1;

@@ -14,6 +14,7 @@ struct soma_view {
     struct core *core;   /* constant */
     uint64_t at;         /* constant */
     struct atom *slot;   /* constant */
+    struct atom sums;    /* struct soma__sums, made when somebody asks for a digest, or 0 */
     struct atom counted; /* how many entries there are, plus 1; 0: not counted yet */
 };
 

@@ -351,3 +351,119 @@ Test(digest, statuses)
     soma_u64_free(words);
     soma_map_free(bytes);
 }
+
+/* ---- What has changed ---- */
+
+static bool words_changed(const soma_u64 *map, uint64_t token, unsigned bits, uint64_t prefix)
+{
+    bool changed = true;
+    cr_assert_eq(soma_u64_changed_since(map, token, bits, prefix, &changed), SOMA_OK);
+    return changed;
+}
+
+static uint64_t words_token(soma_u64 *map)
+{
+    uint64_t token = 0;
+    cr_assert_eq(soma_u64_change_token(map, &token), SOMA_OK);
+    return token;
+}
+
+#define PLENTY 20000
+#define RANGE_BITS 8
+
+Test(digest, changes_of_words)
+{
+    soma_u64 *map = words_with(SOMA_DIGEST);
+    for (uint64_t key = 0; key < PLENTY; key++)
+        soma_u64_put(map, key, key, NULL);
+    const uint64_t before = words_token(map);
+    cr_assert(!words_changed(map, before, 0, 0));
+    uint64_t value;
+    soma_u64_get(map, 5, &value);
+    soma_u64_put_new(map, 5, 6, NULL);
+    soma_u64_remove(map, PLENTY, NULL);
+    cr_assert(!words_changed(map, before, 0, 0), "what changes nothing is no change");
+    soma_u64_put(map, 5, 6, NULL);
+    const uint64_t between = words_token(map);
+    cr_assert(words_changed(map, before, 0, 0));
+    cr_assert(!words_changed(map, between, 0, 0));
+    unsigned ranges = 0;
+    for (uint64_t prefix = 0; prefix >> RANGE_BITS == 0; prefix++)
+        ranges += words_changed(map, before, RANGE_BITS, prefix);
+    cr_assert_eq(ranges, 1, "one key is in one range");
+    soma_u64_put(map, 5, 5, NULL);
+    cr_assert(words_changed(map, between, 0, 0), "changed back has changed");
+    soma_u64_free(map);
+}
+
+Test(digest, changes_of_words_beside_a_view)
+{
+    soma_u64 *map = words_with(SOMA_DIGEST);
+    soma_view *view = NULL;
+    const uint64_t first = words_token(map);
+    cr_assert_eq(soma_u64_view_open(map, &view), SOMA_OK);
+    cr_assert(!words_changed(map, first, 0, 0));
+    soma_u64_put(map, 1, 1, NULL);
+    cr_assert(words_changed(map, first, 0, 0));
+    const uint64_t second = words_token(map);
+    soma_u64_remove(map, 1, NULL);
+    cr_assert(words_changed(map, second, 0, 0));
+    const uint64_t third = words_token(map);
+    soma_view_close(view);
+    cr_assert(!words_changed(map, third, 0, 0));
+    soma_u64_clear(map);
+    cr_assert(!words_changed(map, third, 0, 0), "there was nothing to be cleared");
+    soma_u64_put(map, 1, 1, NULL);
+    cr_assert(words_changed(map, third, 0, 0));
+    soma_u64_free(map);
+}
+
+/* Marks that have become too few are replaced: then tokens say what they do not know. */
+Test(digest, changes_of_a_growing_map)
+{
+    soma_u64 *map = words_with(SOMA_DIGEST);
+    const uint64_t early = words_token(map);
+    cr_assert(!words_changed(map, early, 0, 0));
+    for (uint64_t key = 0; key < PLENTY; key++)
+        soma_u64_put(map, key, key, NULL);
+    const uint64_t late = words_token(map);
+    cr_assert(words_changed(map, early, 0, 0));
+    cr_assert(!words_changed(map, late, 0, 0));
+    soma_u64_clear(map);
+    cr_assert(words_changed(map, late, 0, 0));
+    soma_u64_free(map);
+}
+
+Test(digest, changes_of_bytes)
+{
+    soma_map *map = bytes_with(SOMA_DIGEST);
+    uint64_t token = 0;
+    bool changed = true;
+    soma_map_put(map, "key", 3, "value", 5, NULL);
+    cr_assert_eq(soma_map_change_token(map, &token), SOMA_OK);
+    cr_assert_eq(soma_map_changed_since(map, token, 0, 0, &changed), SOMA_OK);
+    cr_assert(!changed);
+    soma_map_put(map, "key", 3, "other", 5, NULL);
+    cr_assert_eq(soma_map_changed_since(map, token, 0, 0, &changed), SOMA_OK);
+    cr_assert(changed);
+    soma_map_free(map);
+}
+
+Test(digest, changes_statuses)
+{
+    soma_u64 *words = words_with(0);
+    soma_map *bytes = bytes_with(SOMA_DIGEST);
+    uint64_t token = 7;
+    bool changed;
+    cr_assert_eq(soma_u64_change_token(words, &token), SOMA_E_UNSUPPORTED);
+    cr_assert_eq(soma_u64_changed_since(words, 0, 0, 0, &changed), SOMA_E_UNSUPPORTED);
+    cr_assert_eq(soma_u64_change_token(NULL, &token), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_change_token(bytes, NULL), SOMA_E_INVALID);
+    cr_assert_eq(token, 7);
+    cr_assert_eq(soma_map_changed_since(NULL, 0, 0, 0, &changed), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_changed_since(bytes, 0, 0, 0, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_changed_since(bytes, 0, 65, 0, &changed), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_changed_since(bytes, 0, 3, 8, &changed), SOMA_E_INVALID);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+}

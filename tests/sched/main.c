@@ -66,7 +66,7 @@ static const char usage_text[] =
     "  --mix TEXT     operations of your own instead of the scenarios: 'before | thread | thread | ! signal handler',\n"
     "                 such as 'put a; put b | remove a; get b | put a; clear' (verbs: tests/sched/scenario.h)\n"
     "  --options O    with it, words among: words bytes long collide pointers faults cap wait\n"
-    "                 no-membarrier away own owned\n"
+    "                 no-membarrier away own owned digests\n"
     "  --canary       seeded bugs of the machine: each must be found\n"
     "  --progress     say on standard error how far it is\n"
     "  --list         list the scenarios and what they are for\n"

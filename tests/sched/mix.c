@@ -15,6 +15,7 @@ static const struct {
     {"long", LONG_VALUES}, {"pointers", POINTERS}, {"faults", FAULTS},
     {"cap", SMALL_CAP},    {"away", AWAY},         {"no-membarrier", NO_MEMBARRIER},
     {"wait", WAITING},     {"own", OWN},           {"owned", OWNED},
+    {"digests", DIGESTS},
 };
 
 static bool options_parse(const char *options, unsigned *flags)

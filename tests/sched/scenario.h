@@ -63,6 +63,9 @@ enum verb {
     DO_CLOSE,      /* close the view of a slot; what is open at the end is looked at once more, and closed */
     DO_SEE_ALL,    /* a cursor through a view, and its count */
     DO_DIFF,       /* where the view of a slot and that of the next one differ */
+    DO_DIGEST,     /* of a view, and of its parts */
+    DO_TOKEN,      /* a token, from which on the thread's own changes must be told */
+    DO_CHANGED,    /* whether a change of this key is, which it must be: the thread has made one */
     VERBS
 };
 
@@ -90,6 +93,7 @@ enum scenario_flags {
     WAITING = 1 << 8,   /* with it: wait at the cap */
     AWAY = 1 << 9,      /* word maps: the first buckets' homes are taken, so entries have memory of their own */
     OWN = 1 << 10,      /* with POINTERS: who takes a value out, outside sections, waits for its readers and frees it */
+    DIGESTS = 1 << 12,  /* the map keeps digests */
     OWNED = 1 << 11,    /* who takes a word out to which nothing is added owns what it stands for */
 };
 

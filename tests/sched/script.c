@@ -47,6 +47,9 @@ static const struct {
     [DO_CLOSE] = {"close", false, true},
     [DO_SEE_ALL] = {"see_all", false, true},
     [DO_DIFF] = {"diff", false, true},
+    [DO_DIGEST] = {"digest", false, true},
+    [DO_TOKEN] = {"token", false},
+    [DO_CHANGED] = {"changed", true},
 };
 
 const char *verb_name(enum verb verb)

@@ -55,6 +55,8 @@ struct actor {
     unsigned held;
     unsigned meetings;
     uint64_t taken; /* a value that the thread has taken out and has to free, or 0 */
+    uint64_t token;
+    bool has_token;
 };
 
 /* A view that is open, and what it was seen to hold. */
@@ -768,6 +770,65 @@ static void likenesses_check(const struct stage *stage)
     }
 }
 
+/* The parts of so many bits are gone through; the whole is summed up from what is known of earlier views, where something
+ * is. */
+#define PART_BITS 4
+
+static void view_digest(struct stage *stage, unsigned slot)
+{
+    struct viewed *viewed = (stage->flags & DIGESTS) != 0 ? view_use(stage, slot) : NULL;
+    struct soma_digest sum = {.count = 0};
+    struct soma_digest part;
+    struct soma_digest whole;
+    if (!viewed)
+        return;
+    run_call_entered();
+    if (soma_view_digest(viewed->view, &whole) != SOMA_OK)
+        run_failed("a view has no digest");
+    for (uint64_t prefix = 0; prefix >> PART_BITS == 0; prefix++) {
+        if (soma_view_range_digest(viewed->view, PART_BITS, prefix, &part) != SOMA_OK)
+            run_failed("a part of a view has no digest");
+        sum = soma_digest_combine(&sum, &part);
+    }
+    run_call_left();
+    trace_note("view %u has %" PRIu64 " entries by its digest", slot + 1, whole.count);
+    if (!soma_digest_equal(&whole, &sum))
+        run_failed("a view of %" PRIu64 " entries has a digest of %" PRIu64, sum.count, whole.count);
+    view_used(viewed);
+    stage->calls++;
+}
+
+static void token(struct stage *stage, unsigned thread)
+{
+    struct actor *actor = &stage->actors[thread];
+    run_call_entered();
+    actor->has_token = is_words(stage) ? soma_u64_change_token(stage->words, &actor->token) == SOMA_OK
+                                       : soma_map_change_token(stage->bytes, &actor->token) == SOMA_OK;
+    run_call_left();
+    stage->calls++;
+}
+
+/* All bits of the key's hash: the smallest range there is. */
+static void changed(struct stage *stage, unsigned thread, unsigned key)
+{
+    const struct actor *actor = &stage->actors[thread];
+    bool told = false;
+    if (!actor->has_token)
+        return;
+    const uint64_t id = stage->keys[key];
+    run_call_entered();
+    const enum soma_status status =
+        is_words(stage)
+            ? soma_u64_changed_since(stage->words, actor->token, 64, soma__mix_hash(soma__u64_mix(stage->words), id),
+                                     &told)
+            : soma_map_changed_since(stage->bytes, actor->token, 8,
+                                     soma__siphash13(stage->bytes->core.hash.sip.key, &id, sizeof id) >> 56, &told);
+    run_call_left();
+    if (status != SOMA_OK || !told)
+        run_failed("a change of key %c is not told: %s", 'a' + (int)key, soma_status_text(status));
+    stage->calls++;
+}
+
 static void view_close(struct stage *stage, unsigned slot)
 {
     struct viewed *viewed = &stage->views[slot];
@@ -796,6 +857,7 @@ static void views_end(struct stage *stage)
 {
     for (unsigned slot = 0; slot < VIEWS; slot++) {
         view_see_all(stage, slot);
+        view_digest(stage, slot);
         for (unsigned key = 0; key < KEYS; key++)
             view_see(stage, slot, key);
         view_close(stage, slot);
@@ -1107,6 +1169,15 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
     case DO_SEE_ALL:
         view_see_all(stage, op.view);
         break;
+    case DO_DIGEST:
+        view_digest(stage, op.view);
+        break;
+    case DO_TOKEN:
+        token(stage, thread);
+        break;
+    case DO_CHANGED:
+        changed(stage, thread, op.key);
+        break;
     case DO_DIFF:
         views_compare(stage, op.view);
         break;
@@ -1143,11 +1214,17 @@ static void perform_all(struct stage *stage, unsigned thread, const struct scrip
 
 /* ---- The stage's parts ---- */
 
+static unsigned map_flags(const struct stage *stage)
+{
+    const unsigned waits = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0;
+    return stage->flags & DIGESTS ? waits | SOMA_DIGEST : waits;
+}
+
 static void open_words(struct stage *stage)
 {
     const struct soma_u64_options options = {
         .seed = {1, 2},
-        .flags = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0,
+        .flags = map_flags(stage),
         .value_retire = (stage->flags & (POINTERS | OWN)) == POINTERS ? word_gone : NULL,
         .ctx = stage,
         .deferred_bytes_max = stage->flags & SMALL_CAP ? CAP_BYTES : 0,
@@ -1167,7 +1244,7 @@ static void open_bytes(struct stage *stage)
 {
     const struct soma_map_options options = {
         .seed = {1, 2},
-        .flags = stage->flags & WAITING ? SOMA_WAIT_AT_LIMIT : 0,
+        .flags = map_flags(stage),
         .deferred_bytes_max = stage->flags & SMALL_CAP ? CAP_BYTES : 0,
     };
     if (soma_map_new(&options, &stage->bytes) != SOMA_OK)
