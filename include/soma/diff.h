@@ -53,11 +53,14 @@ typedef enum soma_status (*soma_diff_fn)(const struct soma_difference *differenc
 /**
  * soma_diff_views() - tell of every key that two views do not agree on, once.
  * @a, @b: of the same kind of map, but of any map and instant.
- * @fn:    told; not NULL.
- * @ctx:   handed to @fn.
+ * @fn:   told; not NULL.
+ * @ctx:  handed to @fn.
  *
- * Views of one map, and of maps with one seed, are gone through side by side, in the order of their hashes. Of maps with
- * different seeds each entry is looked up in the other.
+ * Cost. Two views of one map: in proportion to what was changed between them, wherever the map has marks (always, but for lack
+ * of memory, or if the map has grown eightfold meanwhile). Of two maps with SOMA_DIGEST, one digest key and one seed: in
+ * proportion to their differences, once each has sums (soma_view_range_digest()); ranges with equal digests are taken for equal,
+ * see digest.h for the odds. Of other maps with one seed: both are gone through side by side. With two seeds: each entry is
+ * looked up in the other.
  *
  * Thread: any, beside everything but the views' closing.  Progress: waits for nothing.
  * Allocates: two cursors, and for byte maps room for the largest entries.

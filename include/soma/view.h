@@ -110,7 +110,7 @@ SOMA_API enum soma_status soma_view_get_version(const soma_view *view, const voi
  * soma_view_digest() - the digest of what the view shows, exact (digest.h).
  * @out: out on SOMA_OK.
  *
- * Goes through the map, in short read sections, as soma_view_count() does.
+ * As soma_view_range_digest() with 0 bits.
  *
  * Return:
  *   SOMA_OK             *@out is the digest.
@@ -128,7 +128,11 @@ SOMA_API enum soma_status soma_view_digest(const soma_view *view, struct soma_di
  * The ranges of one length share no entry, and their digests add up to the view's (soma_digest_combine()). An entry is in the
  * same range of two maps if both have the same seed. In a table in use, a range has about count / 2^bits entries.
  *
- * Goes through the range, in short read sections.
+ * Thread: any, many at a time.  Progress: waits for nothing.
+ * Cost: the first call for a map goes through all of it, in short read sections, and keeps sums with the map. The first call
+ * for a later view goes through what has changed since then; once that is much, through all. All other calls are two
+ * searches in what is kept, whatever the size; but ranges of fewer than some forty entries are gone through.
+ * Allocates: sums, under a byte an entry; where there is no memory the range is gone through instead.
  *
  * Return:
  *   SOMA_OK             *@out is the digest.
@@ -150,10 +154,9 @@ SOMA_API uint64_t soma_view_count(const soma_view *view);
  * @a, @b:  of the same kind of map, but of any map and instant.
  * @equal:  out on SOMA_OK.
  *
- * Counts the entries of both, if that has not been done; then looks each entry of one up in the other, up to the first that
- * differs.
+ * Compares as soma_diff_views() does (diff.h), up to the first difference, and never goes by digests: the answer is exact.
  *
- * Thread: any.  Progress: waits for nothing.  Allocates: a cursor, and for byte maps room for the largest entry.
+ * Thread: any.  Progress: waits for nothing.  Allocates: two cursors, and for byte maps room for the largest entries.
  *
  * Return:
  *   SOMA_OK         *@equal says it.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* diff.c - where two views differ: by going through both side by side, or by looking up what one has in the other. */
+/* diff.c - where two views differ, and whether they do. Views of one map are gone through side by side where it has changed since the
+ * earlier; views of maps in one order where their digests differ, or everywhere. Else what one has is looked up in the other. */
 #include <soma/diff.h>
 
 #include <string.h>
@@ -18,6 +19,7 @@ struct diff {
     const soma_view *a;
     const soma_view *b;
     bool words;
+    bool exact; /* equal digests are no proof */
     soma_diff_fn fn;
     void *ctx;
 };
@@ -131,6 +133,36 @@ static enum soma_status merge_changed(const struct diff *diff, struct side *a, s
     return status;
 }
 
+/* Entries of both sides, up to which a range is gone through instead of divided. */
+#define MERGE_ENTRIES SIZED(64, 2)
+/* Log2 of the parts that a range is divided into. */
+#define DIVIDE_LOG2 4
+
+static enum soma_status merge_range(const struct diff *diff, struct side *a, struct side *b, unsigned bits,
+                                    uint64_t prefix)
+{
+    (void)soma_cursor_range(a->cursor, bits, prefix);
+    (void)soma_cursor_range(b->cursor, bits, prefix);
+    return merge(diff, a, b);
+}
+
+/* Views of two maps in one order, with one digest key: goes down to the ranges whose digests differ. */
+static enum soma_status descend(const struct diff *diff, struct side *a, struct side *b, unsigned bits, uint64_t prefix)
+{
+    struct soma_digest of_a;
+    struct soma_digest of_b;
+    (void)soma_view_range_digest(diff->a, bits, prefix, &of_a);
+    (void)soma_view_range_digest(diff->b, bits, prefix, &of_b);
+    if (soma_digest_equal(&of_a, &of_b))
+        return SOMA_OK;
+    if (bits + DIVIDE_LOG2 > 64 || of_a.count + of_b.count <= MERGE_ENTRIES)
+        return merge_range(diff, a, b, bits, prefix);
+    enum soma_status status = SOMA_OK;
+    for (uint64_t part = 0; part >> DIVIDE_LOG2 == 0 && status == SOMA_OK; part++)
+        status = descend(diff, a, b, bits + DIVIDE_LOG2, prefix << DIVIDE_LOG2 | part);
+    return status;
+}
+
 /* ---- By looking up ---- */
 
 /* Room for the value that is looked up. */
@@ -214,6 +246,13 @@ static bool same_order(const struct diff *diff)
     return memcmp(&a->hash.sip, &b->hash.sip, sizeof a->hash.sip) == 0;
 }
 
+static bool same_digests(const struct diff *diff)
+{
+    const struct core *a = diff->a->core;
+    const struct core *b = diff->b->core;
+    return core_digests(a) && core_digests(b) && memcmp(a->digest_key, b->digest_key, sizeof a->digest_key) == 0;
+}
+
 static enum soma_status compare_all(const struct diff *diff, struct side *a, struct side *b)
 {
     enum soma_status status = soma_cursor_open_view(diff->a, &a->cursor);
@@ -224,19 +263,51 @@ static enum soma_status compare_all(const struct diff *diff, struct side *a, str
         return status;
     if (diff->a->core == diff->b->core)
         return merge_changed(diff, a, b);
-    return same_order(diff) ? merge(diff, a, b) : both_ways(diff, a, b);
+    if (!same_order(diff))
+        return both_ways(diff, a, b);
+    return !diff->exact && same_digests(diff) ? descend(diff, a, b, 0, 0) : merge(diff, a, b);
 }
 
-enum soma_status soma_diff_views(const soma_view *a, const soma_view *b, soma_diff_fn fn, void *ctx)
+static enum soma_status compare_views(const soma_view *a, const soma_view *b, bool exact, soma_diff_fn fn, void *ctx)
 {
-    if (!a || !b || !fn || a->core->kind->words != b->core->kind->words) {
-        MISUSE("a view or fn is NULL, or the views are of different kinds of map");
-        return SOMA_E_INVALID;
-    }
-    const struct diff diff = {.a = a, .b = b, .words = a->core->kind->words, .fn = fn, .ctx = ctx};
+    const struct diff diff = {.a = a, .b = b, .words = a->core->kind->words, .exact = exact, .fn = fn, .ctx = ctx};
     struct side sides[2] = {{.cursor = NULL}, {.cursor = NULL}};
     const enum soma_status status = compare_all(&diff, &sides[0], &sides[1]);
     soma_cursor_close(sides[0].cursor);
     soma_cursor_close(sides[1].cursor);
     return status;
+}
+
+/* Whether they are views, of one kind of map. */
+static bool comparable(const soma_view *a, const soma_view *b)
+{
+    return a && b && a->core->kind->words == b->core->kind->words;
+}
+
+enum soma_status soma_diff_views(const soma_view *a, const soma_view *b, soma_diff_fn fn, void *ctx)
+{
+    if (!comparable(a, b) || !fn) {
+        MISUSE("a view or fn is NULL, or the views are of different kinds of map");
+        return SOMA_E_INVALID;
+    }
+    return compare_views(a, b, false, fn, ctx);
+}
+
+static enum soma_status at_first(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference, (void)ctx;
+    return SOMA_CHANGED;
+}
+
+enum soma_status soma_view_equal(const soma_view *a, const soma_view *b, bool *equal)
+{
+    if (!comparable(a, b) || !equal) {
+        MISUSE("a view or equal is NULL, or the views are of different kinds of map");
+        return SOMA_E_INVALID;
+    }
+    const enum soma_status status = compare_views(a, b, true, at_first, NULL);
+    if (status < 0)
+        return status;
+    *equal = status == SOMA_OK;
+    return SOMA_OK;
 }

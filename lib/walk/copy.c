@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* copy.c - a new map with what a view shows, and whether two views show the same. A cursor reads, in short sections. */
+/* copy.c - a new map with what a view shows. A cursor reads, in short sections. */
 #include <soma/copy.h>
 #include <soma/cursor.h>
-
-#include <string.h>
 
 #include "base/check.h"
 #include "dir/dir.h"
@@ -152,62 +150,4 @@ enum soma_status soma_map_copy(const soma_view *view, const struct soma_map_opti
     }
     *out = copy;
     return SOMA_OK;
-}
-
-/* ---- Comparing ---- */
-
-static enum soma_status same_words(soma_cursor *cursor, const soma_view *b, bool *equal)
-{
-    uint64_t key;
-    uint64_t value;
-    while (*equal && soma_cursor_next_u64(cursor, &key, &value) == SOMA_OK) {
-        uint64_t other = 0;
-        *equal = soma_view_get_u64(b, key, &other) == SOMA_OK && other == value;
-    }
-    return SOMA_OK;
-}
-
-/* Whether the value of this length under the key is these bytes; `room` is as long. */
-static bool same_value(const soma_view *b, struct soma_bytes key, struct soma_bytes value, void *room)
-{
-    size_t len = 0;
-    return soma_view_get_copy(b, key.data, key.len, room, value.len, &len) == SOMA_OK && len == value.len &&
-           (len == 0 || memcmp(room, value.data, len) == 0);
-}
-
-#define EQUAL_ROOM 256
-
-static enum soma_status same_bytes(soma_cursor *cursor, const soma_view *b, bool *equal)
-{
-    unsigned char small[EQUAL_ROOM];
-    struct soma_bytes key;
-    struct soma_bytes value;
-    enum soma_status status = SOMA_OK;
-    while (*equal && (status = soma_cursor_next_ref(cursor, &key, &value)) == SOMA_OK) {
-        void *room = value.len > sizeof small ? soma__mem_alloc(value.len) : small;
-        if (!room)
-            return SOMA_E_NOMEM;
-        *equal = same_value(b, key, value, room);
-        if (room != small)
-            soma__mem_free(room, value.len);
-    }
-    return status < 0 ? status : SOMA_OK;
-}
-
-enum soma_status soma_view_equal(const soma_view *a, const soma_view *b, bool *equal)
-{
-    if (!a || !b || !equal || !is_of(b, a->core->kind->words)) {
-        MISUSE("a view or equal is NULL, or the views are of different kinds of map");
-        return SOMA_E_INVALID;
-    }
-    soma_cursor *cursor;
-    enum soma_status status = soma_cursor_open_view(a, &cursor);
-    if (status != SOMA_OK)
-        return status;
-    bool same = soma_view_count(a) == soma_view_count(b);
-    status = a->core->kind->words ? same_words(cursor, b, &same) : same_bytes(cursor, b, &same);
-    soma_cursor_close(cursor);
-    if (status == SOMA_OK)
-        *equal = same;
-    return status;
 }
