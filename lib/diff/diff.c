@@ -134,9 +134,7 @@ static enum soma_status merge_changed(const struct diff *diff, struct side *a, s
 }
 
 /* Entries of both sides, up to which a range is gone through instead of divided. */
-#define MERGE_ENTRIES SIZED(64, 2)
-/* Log2 of the parts that a range is divided into. */
-#define DIVIDE_LOG2 4
+#define MERGE_ENTRIES SIZED(128, 2)
 
 static enum soma_status merge_range(const struct diff *diff, struct side *a, struct side *b, unsigned bits,
                                     uint64_t prefix)
@@ -146,7 +144,7 @@ static enum soma_status merge_range(const struct diff *diff, struct side *a, str
     return merge(diff, a, b);
 }
 
-/* Views of two maps in one order, with one digest key: goes down to the ranges whose digests differ. */
+/* Views of two maps in one order, with one digest key: goes down to the ranges whose digests differ, by halves. */
 static enum soma_status descend(const struct diff *diff, struct side *a, struct side *b, unsigned bits, uint64_t prefix)
 {
     struct soma_digest of_a;
@@ -155,12 +153,10 @@ static enum soma_status descend(const struct diff *diff, struct side *a, struct 
     (void)soma_view_range_digest(diff->b, bits, prefix, &of_b);
     if (soma_digest_equal(&of_a, &of_b))
         return SOMA_OK;
-    if (bits + DIVIDE_LOG2 > 64 || of_a.count + of_b.count <= MERGE_ENTRIES)
+    if (bits == 64 || of_a.count + of_b.count <= MERGE_ENTRIES)
         return merge_range(diff, a, b, bits, prefix);
-    enum soma_status status = SOMA_OK;
-    for (uint64_t part = 0; part >> DIVIDE_LOG2 == 0 && status == SOMA_OK; part++)
-        status = descend(diff, a, b, bits + DIVIDE_LOG2, prefix << DIVIDE_LOG2 | part);
-    return status;
+    const enum soma_status status = descend(diff, a, b, bits + 1, prefix << 1);
+    return status == SOMA_OK ? descend(diff, a, b, bits + 1, prefix << 1 | 1) : status;
 }
 
 /* ---- By looking up ---- */

@@ -83,12 +83,12 @@ void soma__marks_raise(struct soma__marks *marks, uint64_t hash, uint64_t number
     }
 }
 
-/* How many of the leaves from this one on have surely not changed: those below the highest word above it, or itself, that
- * says so. 0: it has. */
+/* How many of the leaves from this one on have surely not changed: those below the highest word above it that says so. 0: all
+ * words above it have. */
 static uint64_t leaves_unchanged(const struct soma__marks *marks, uint64_t after, uint64_t leaf)
 {
     size_t at = 0;
-    for (unsigned above = levels_above(marks->leaves_log2) + 1; above-- > 0;) {
+    for (unsigned above = levels_above(marks->leaves_log2); above > 0; above--) {
         const unsigned log2 = level_log2(marks, above);
         const unsigned below_log2 = marks->leaves_log2 - log2;
         const uint64_t word = leaf >> below_log2;
@@ -99,13 +99,24 @@ static uint64_t leaves_unchanged(const struct soma__marks *marks, uint64_t after
     return 0;
 }
 
+static bool leaf_changed(const struct soma__marks *marks, uint64_t after, uint64_t leaf)
+{
+    return soma__mark_read(&marks->words[marks->leaves_at + leaf]) > after;
+}
+
 /* The first leaf from this one on, below `end`, that has changed; or `end`. It goes down only to what has. */
 static uint64_t first_changed(const struct soma__marks *marks, uint64_t after, uint64_t leaf, uint64_t end)
 {
-    uint64_t unchanged = 0;
-    while (leaf < end && (unchanged = leaves_unchanged(marks, after, leaf)) > 0)
-        leaf += unchanged;
-    return leaf < end ? leaf : end;
+    uint64_t looked_above = leaf; /* below this leaf, nothing above says that there is no change */
+    while (leaf < end) {
+        const uint64_t unchanged = leaf == looked_above ? leaves_unchanged(marks, after, leaf) : 0;
+        if (unchanged == 0 && leaf_changed(marks, after, leaf))
+            return leaf;
+        if (leaf == looked_above)
+            looked_above = unchanged > 0 ? leaf + unchanged : (leaf | (MARKS_FAN - 1)) + 1;
+        leaf += unchanged > 0 ? unchanged : 1;
+    }
+    return end;
 }
 
 bool soma__marks_any(const struct soma__marks *marks, uint64_t after, uint64_t first, uint64_t last)
@@ -125,7 +136,7 @@ bool soma__marks_next(const struct soma__marks *marks, uint64_t after, uint64_t 
         *first = leaf << 1 << shift;
     do
         leaf++;
-    while (leaf < end && leaves_unchanged(marks, after, leaf) == 0);
+    while (leaf < end && leaf_changed(marks, after, leaf));
     *last = (leaf << 1 << shift) - 1; /* behind the last leaf: 2^64 - 1 */
     return true;
 }

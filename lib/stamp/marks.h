@@ -24,8 +24,9 @@
 #include "base/attr.h"
 #include "base/size.h"
 
-/* Log2 of how many are below one. */
+/* How many are below one. */
 #define MARKS_FAN_LOG2 SIZED(6, 1)
+#define MARKS_FAN (UINT64_C(1) << MARKS_FAN_LOG2)
 
 struct soma__marks {
     struct soma__marks *older; /* constant: what these have replaced, or NULL */

@@ -51,6 +51,7 @@ extern const struct bench bench_space;
 extern const struct bench bench_scan;
 extern const struct bench bench_views;
 extern const struct bench bench_frozen;
+extern const struct bench bench_diff;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {
