@@ -201,28 +201,27 @@ static struct soma__marks *marks_fit(struct soma__clock *clock, unsigned leaves_
 }
 
 /* Sees to it that marks become complete; whether they are.
- * order STAMP-13 release | guards: the grace period that has passed | pairs: STAMP-13, STAMP-14 */
+ * order STAMP-13 relaxed | value only: what has marked others has read a lower number, by the grace period (GRACE-6) | pairs: STAMP-13 */
 static bool marks_settle(struct soma__clock *clock, struct soma__marks *marks)
 {
-    if (atom_load_rlx(&marks->since) != 0) /* STAMP-13: re-checked by the swap */
+    if (atom_load_rlx(&marks->since) != 0) /* STAMP-13 */
         return true;
     uint64_t cookie = 0;
     const uint64_t fresh = soma__grace_cookie();
-    if (atom_cas_acqrel(&marks->cookie, &cookie, fresh)) /* STAMP-13 */
+    if (atom_cas_rlx(&marks->cookie, &cookie, fresh)) /* STAMP-13 */
         cookie = fresh;
     soma__grace_poll(cookie);
     if (!soma__grace_passed(cookie))
         return false;
     uint64_t none = 0;
-    atom_cas_rel(&marks->since, &none, number_now(clock) + 1); /* STAMP-13 */
+    atom_cas_rlx(&marks->since, &none, number_now(clock) + 1); /* STAMP-13 */
     return true;
 }
 
-/* Whether all changes after this number are marked, or will be when they get theirs.
- * order STAMP-14 acquire | guarded by: since | pairs: STAMP-13 */
+/* Whether all changes after this number are marked, or will be when they get theirs. */
 static bool marks_complete(const struct soma__marks *marks, uint64_t after)
 {
-    const uint64_t since = marks ? atom_load_acq(&marks->since) : 0; /* STAMP-14 */
+    const uint64_t since = marks ? atom_load_rlx(&marks->since) : 0; /* STAMP-13 */
     return since != 0 && since <= after + 1;
 }
 
