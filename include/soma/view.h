@@ -145,7 +145,8 @@ SOMA_API enum soma_status soma_view_range_digest(const soma_view *view, unsigned
 /**
  * soma_view_count() - how many entries the view has; exact. 0 for NULL.
  *
- * The first call goes through the map, in short read sections; the answer is kept.
+ * The first call goes through the map, in short read sections; the answer is kept. Of a map with SOMA_DIGEST it is read off the
+ * view's digest.
  */
 SOMA_API uint64_t soma_view_count(const soma_view *view);
 

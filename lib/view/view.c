@@ -138,7 +138,10 @@ uint64_t soma_view_count(const soma_view *view)
     struct atom *counted = (struct atom *)(uintptr_t)&view->counted;
     uint64_t known = atom_load_rlx(counted); /* VIEW-1 */
     if (known == 0) {
-        known = soma__sum_range(view->core, view->at, 0, UINT64_MAX, false).count + 1;
+        struct soma_digest all;
+        if (!core_digests(view->core) || soma_view_digest(view, &all) != SOMA_OK)
+            all = soma__sum_range(view->core, view->at, 0, UINT64_MAX, false);
+        known = all.count + 1;
         atom_store_rlx(counted, known); /* VIEW-1 */
     }
     return known - 1;
