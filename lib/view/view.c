@@ -106,6 +106,15 @@ static const struct soma__sums *sums_of(const soma_view *view)
     return (const struct soma__sums *)(uintptr_t)word;
 }
 
+static struct soma_digest range_digest(const soma_view *view, unsigned bits, uint64_t prefix)
+{
+    const struct soma__sums *sums = sums_of(view);
+    if (sums && soma__sums_divide(sums, bits))
+        return soma__sums_of(sums, bits, prefix);
+    return soma__sum_range(view->core, view->at, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix),
+                           true);
+}
+
 enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, uint64_t prefix, struct soma_digest *out)
 {
     if (!view || !out || !soma__prefix_ok(bits, prefix)) {
@@ -114,12 +123,7 @@ enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, ui
     }
     if (!core_digests(view->core))
         return SOMA_E_UNSUPPORTED;
-    const struct soma__sums *sums = sums_of(view);
-    if (sums && soma__sums_divide(sums, bits))
-        *out = soma__sums_of(sums, bits, prefix);
-    else
-        *out = soma__sum_range(view->core, view->at, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix),
-                               true);
+    *out = range_digest(view, bits, prefix);
     return SOMA_OK;
 }
 
@@ -138,9 +142,9 @@ uint64_t soma_view_count(const soma_view *view)
     struct atom *counted = (struct atom *)(uintptr_t)&view->counted;
     uint64_t known = atom_load_rlx(counted); /* VIEW-1 */
     if (known == 0) {
-        struct soma_digest all;
-        if (!core_digests(view->core) || soma_view_digest(view, &all) != SOMA_OK)
-            all = soma__sum_range(view->core, view->at, 0, UINT64_MAX, false);
+        const struct soma_digest all = core_digests(view->core)
+                                           ? range_digest(view, 0, 0)
+                                           : soma__sum_range(view->core, view->at, 0, UINT64_MAX, false);
         known = all.count + 1;
         atom_store_rlx(counted, known); /* VIEW-1 */
     }
