@@ -36,6 +36,7 @@ static const struct model_seed canaries[] = {
     {"canary-stamp", "number_now", ORDER_SEQ, ORDER_ACQ, false},                  /* STAMP-2 */
     {"canary-view", "soma__clock_enter_wait", ORDER_SEQ, ORDER_ACQREL, false},    /* STAMP-4 */
     {"canary-slots", "soma__clock_needs", ORDER_SEQ, ORDER_SEQ, true},            /* no view is seen */
+    {"canary-marks", "soma__mark_read", ORDER_SEQ, ORDER_ACQ, false},             /* MARKS-1 */
     {"canary-found", "soma__edge_read", ORDER_SEQ, ORDER_ACQ, false},             /* ORDER-1 */
 };
 #define CANARIES (sizeof canaries / sizeof canaries[0])

@@ -254,6 +254,14 @@ static void see(const struct view *view, uint64_t hash, struct answer *answer)
     soma__section_exit(section);
 }
 
+static void compare(const struct view *view, uint64_t hash, struct answer *answer)
+{
+    const uint64_t first = world.views[MODEL_MAIN].at;
+    const bool changed = soma__clock_changed_any(&world.map->core.clock, first, hash, hash);
+    answer->status = changed ? SOMA_CHANGED : SOMA_OK;
+    CHECK(first < view->at);
+}
+
 static void take_step(unsigned index, const struct step *step, struct answer *answer)
 {
     switch (step->verb) {
@@ -262,6 +270,9 @@ static void take_step(unsigned index, const struct step *step, struct answer *an
         break;
     case SEE:
         see(&world.views[index], step->at, answer);
+        break;
+    case COMPARE:
+        compare(&world.views[index], step->at, answer);
         break;
     case SHUT:
         view_close(&world.views[index]);
@@ -505,6 +516,24 @@ static void check_views(const struct scenario *scenario)
     model_outcome(outcome);
 }
 
+/* Views that did not differ do not differ. */
+static void check_comparisons(void)
+{
+    for (unsigned t = 0; t < world.threads; t++) {
+        for (unsigned i = 0; i < STEPS_MOST; i++) {
+            const struct answer *answer = &world.answers[t][i];
+            if (!answer->step || answer->step->verb != COMPARE || answer->status != SOMA_OK)
+                continue;
+            struct answer before = {.old = 0};
+            struct answer now = {.old = 0};
+            see(&world.views[MODEL_MAIN], answer->step->at, &before);
+            see(&world.views[t], answer->step->at, &now);
+            if (before.status != now.status || before.old != now.old)
+                model_fail("a key without a mark has changed");
+        }
+    }
+}
+
 /* Nobody needs dead versions any more. */
 static void close_views(void)
 {
@@ -571,6 +600,7 @@ static void after(const void *arg)
         const struct scenario *scenario = arg;
         if (scenario->settings & VIEWS) {
             check_views(scenario);
+            check_comparisons();
             close_views();
         } else {
             check_answers(scenario);

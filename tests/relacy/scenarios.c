@@ -105,6 +105,10 @@ const struct scenario scenarios[] = {
      {{{OPEN}, {SEE, B}, {SEE, A}}, {{PUT, A, 1}, {PUT, B, 2}}}},
     {"view-off", "the last view closes, values change in place, a view opens", VIEWS | VIEWED, 2, {A},
      {{{SHUT_FIRST}, {OPEN}, {SEE, A}}, {{PUT, A, 1}, {PUT, A, 2}}}},
+    {"view-compare", "a view is compared with an earlier one beside updates", VIEWS | VIEWED, 2, {A},
+     {{{OPEN}, {COMPARE, A}, {COMPARE, B}, {SEE, B}}, {{PUT, A, 1}, {PUT, B, 2}}}},
+    {"view-compare-helped", "the same, while another decides the stamps", VIEWS | VIEWED, 2, {A},
+     {{{OPEN}, {COMPARE, A}}, {{PUT, A, 1}}, {{OPEN}, {SEE, A}, {COMPARE, A}}}},
     /* ---- Reclamation ---- */
     {"section", "a section of the program's, in which two lookups stand beside their entries' release", AWAY, 2, {A, B},
      {{{ENTER}, {GET, A}, {GET, B}, {LEAVE}}, {{REMOVE, A}, {REMOVE, B}, {WORK}, {WORK}}}},

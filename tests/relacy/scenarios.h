@@ -24,6 +24,9 @@ enum verb {
     SEE,
     SHUT,
     SHUT_FIRST,
+    /* Whether marks say that a key has not changed between the view that has been open from before and the thread's own: then
+     * it never will have. */
+    COMPARE,
     /* What a thread wrote before it stored a value is seen by whoever finds that value: writes a plain word; reads it,
      * if the step before has found `value`. */
     WRITE,
