@@ -13,7 +13,8 @@
  * Each entry has a number that no other ever gets, its version. Who asks for it must not find another value under it later.
  * So an update in place takes an entry only if nobody has asked; and who asks for the version of an entry that might
  * change in place first replaces it by one that is born asked. In a view nothing changes in place, so there the
- * mark is just set: updates in place that may not know of it had ended before the view was open.
+ * mark is just set: updates in place that may not know of it had ended before the view was open. A lookup beside them may
+ * have read the word earlier; so who finds the mark reads the word behind it.
  *
  * Takes effect
  *   lookups   found: at the read of the word beside the link, which was not frozen when it was read after it; at the
@@ -185,30 +186,34 @@ static void release_linked(struct soma__owner *owner, struct soma__node *node, u
     release(owner, (uintptr_t)node, kind_of(node, edge));
 }
 
-/* order BYTES-5 relaxed | ordered by: the entry's edge; who may change it in place knows of the mark, see above | pairs: BYTES-5 */
+/* order BYTES-5 relaxed | not yet shared: ORDER-3 publishes it, and the number stays | pairs: BYTES-5 */
 static uint64_t version_of(const struct soma__node *node)
 {
     return atom_load_rlx(&entry_of(node)->version) >> 1; /* BYTES-5 */
-}
-
-static bool version_is_asked(const struct soma__node *node)
-{
-    return (atom_load_rlx(&entry_of(node)->version) & VERSION_ASKED) != 0; /* BYTES-5 */
-}
-
-/* The number, to be known from now on. Only where nothing changes in place. */
-static uint64_t version_ask(const struct soma__node *node)
-{
-    struct byte_entry *entry = (struct byte_entry *)(uintptr_t)entry_of(node);
-    const uint64_t version = version_of(node);
-    atom_store_rlx(&entry->version, version << 1 | VERSION_ASKED); /* BYTES-5 */
-    return version;
 }
 
 static void version_give(struct soma__node *node, uint64_t version, bool asked)
 {
     struct byte_entry *entry = (struct byte_entry *)(uintptr_t)entry_of(node);
     atom_store_rlx(&entry->version, version << 1 | (asked ? VERSION_ASKED : 0)); /* BYTES-5 */
+}
+
+/* order BYTES-6 acquire | guarded by: the mark, with all updates in place; the word is read behind it | pairs: BYTES-7
+ * weaker: a lookup gives a word from before an update in place with the version that a view has given with the word after it. */
+static bool version_is_asked(const struct soma__node *node)
+{
+    return (atom_load_acq(&entry_of(node)->version) & VERSION_ASKED) != 0;
+}
+
+/* order BYTES-7 release | guards: all updates in place: they had ended before the view was open | pairs: BYTES-6
+ * The number, to be known from now on. Only where nothing changes in place. */
+static uint64_t version_ask(const struct soma__node *node)
+{
+    struct byte_entry *entry = (struct byte_entry *)(uintptr_t)entry_of(node);
+    const uint64_t version = version_of(node);
+    if (!version_is_asked(node))
+        atom_store_rel(&entry->version, version << 1 | VERSION_ASKED);
+    return version;
 }
 
 /* An entry of these lengths with this key; a version if `stamps`. NULL: no memory. */
@@ -865,7 +870,7 @@ enum soma_status soma_map_get_version(const soma_map *map, const void *key, size
         status = node ? SOMA_OK : SOMA_ABSENT;
         asked = !node || !may_change(core, node);
         if (node && asked) {
-            copy_out(node, word, buf, cap, len);
+            copy_out(node, word_read(node), buf, cap, len); /* BYTES-6: again, the last */
             if (version)
                 *version = version_of(node);
         }

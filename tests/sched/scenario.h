@@ -66,6 +66,8 @@ enum verb {
     DO_DIGEST,     /* of a view, and of its parts */
     DO_TOKEN,      /* a token, from which on the thread's own changes must be told */
     DO_CHANGED,    /* whether a change of this key is, which it must be: the thread has made one */
+    DO_ASK,        /* byte maps: look a key up, with its version */
+    DO_SEE_ASK,    /* the same in the view of a slot, if there is one */
     VERBS
 };
 

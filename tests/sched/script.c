@@ -50,6 +50,8 @@ static const struct {
     [DO_DIGEST] = {"digest", false, true},
     [DO_TOKEN] = {"token", false},
     [DO_CHANGED] = {"changed", true},
+    [DO_ASK] = {"ask", true, false},
+    [DO_SEE_ASK] = {"see_ask", true, true},
 };
 
 const char *verb_name(enum verb verb)

@@ -22,6 +22,7 @@
 #define RETIRED_MAX 32
 #define LETTERS_MAX 24
 #define ADDITIONS_MAX 5 /* of a thread, that can be told from each other */
+#define TOLD_MAX 64
 /* More than any scenario grows to. */
 #define BUCKETS_SEEN 128
 
@@ -77,6 +78,12 @@ struct likeness {
 
 #define LIKENESSES 8
 
+/* A version that somebody was told, with the value. */
+struct told {
+    uint64_t version;
+    uint64_t value;
+};
+
 struct stage {
     struct program program;
     unsigned flags;
@@ -99,6 +106,8 @@ struct stage {
     struct viewed views[VIEWS];
     struct likeness likenesses[LIKENESSES];
     unsigned likeness_count;
+    struct told told[TOLD_MAX];
+    unsigned tellings;
     struct oracle *oracle;
     uint64_t calls;
 };
@@ -245,6 +254,7 @@ static uint64_t from_bytes(const struct stage *stage, const void *data, size_t l
 
 static const enum verb_of_key key_verbs[VERBS] = {
     [DO_GET] = KEY_GET,
+    [DO_ASK] = KEY_GET,
     [DO_PUT] = KEY_PUT,
     [DO_PUT_NEW] = KEY_PUT_NEW,
     [DO_REPLACE] = KEY_REPLACE,
@@ -270,6 +280,18 @@ static enum soma_status answer_of(const struct call *call)
     if (call->verb == KEY_UPDATE_REMOVE)
         return SOMA_REMOVED;
     return call->verb == KEY_UPDATE_LEAVE ? SOMA_EXISTS : SOMA_OK;
+}
+
+/* Nobody finds two values under one version. */
+static void tell(struct stage *stage, uint64_t version, uint64_t value)
+{
+    for (unsigned i = 0; i < stage->tellings; i++) {
+        if (stage->told[i].version == version && stage->told[i].value != value)
+            run_failed("version %" PRIx64 " has the values %" PRIx64 " and %" PRIx64, version, stage->told[i].value,
+                       value);
+    }
+    if (stage->tellings < TOLD_MAX)
+        stage->told[stage->tellings++] = (struct told){.version = version, .value = value};
 }
 
 static enum soma_status update_word(uint64_t key, bool present, uint64_t *value, void *ctx)
@@ -396,13 +418,29 @@ static bool borrows(const struct stage *stage, const struct call *call)
     return call->verb != KEY_GET && call->verb != KEY_ADD;
 }
 
-static void run_call(struct stage *stage, struct call *call)
+/* A lookup that asks for the version. */
+static void call_ask(struct stage *stage, struct call *call)
+{
+    const uint64_t *key = &stage->keys[call->key];
+    unsigned char value[VALUE_LONG];
+    size_t len = 0;
+    uint64_t version = 0;
+    call->status = (int8_t)soma_map_get_version(stage->bytes, key, sizeof *key, value, sizeof value, &len, &version);
+    if (call->status != SOMA_OK)
+        return;
+    call->result = from_bytes(stage, value, len);
+    tell(stage, version, call->result);
+}
+
+static void run_call(struct stage *stage, struct call *call, bool ask)
 {
     const bool section = borrows(stage, call);
     if (section)
         soma_read_enter();
     if (is_words(stage))
         call_words(stage, call);
+    else if (ask)
+        call_ask(stage, call);
     else
         call_bytes(stage, call);
     if (section)
@@ -438,7 +476,7 @@ static void keyed(struct stage *stage, unsigned thread, enum verb verb, unsigned
     struct call *call = oracle_call(stage->oracle, thread, key_verbs[verb], key);
     call->value = delta != 0 ? delta : value;
     call->expected = actor->last[key];
-    run_call(stage, call);
+    run_call(stage, call, verb == DO_ASK);
     if (stage->flags & OWNED)
         letter_owned(stage, call);
     else if (call->result != RESULT_UNKNOWN)
@@ -639,24 +677,27 @@ static void capture(struct viewed *viewed, unsigned key, uint64_t value)
 }
 
 /* While it is open its values are alive, outside sections, too. */
-static void view_see(struct stage *stage, unsigned slot, unsigned key)
+static void view_see(struct stage *stage, unsigned slot, unsigned key, bool ask)
 {
     struct viewed *viewed = view_use(stage, slot);
     uint64_t value = 0;
     unsigned char bytes[VALUE_LONG];
     size_t len = 0;
+    uint64_t version = 0;
     if (!viewed)
         return;
     run_call_entered();
     const enum soma_status status =
-        is_words(stage)
-            ? soma_view_get_u64(viewed->view, stage->keys[key], &value)
-            : soma_view_get_copy(viewed->view, &stage->keys[key], sizeof stage->keys[key], bytes, sizeof bytes, &len);
+        is_words(stage) ? soma_view_get_u64(viewed->view, stage->keys[key], &value)
+                        : soma_view_get_version(viewed->view, &stage->keys[key], sizeof stage->keys[key], bytes,
+                                                sizeof bytes, &len, ask ? &version : NULL);
     run_call_left();
     if (status != SOMA_OK && status != SOMA_ABSENT)
         run_failed("a view answers %s", soma_status_text(status));
     if (status == SOMA_OK)
         value = is_words(stage) ? from_word(stage, value) : from_bytes(stage, bytes, len);
+    if (version != 0)
+        tell(stage, version, value);
     trace_note("view %u has %" PRIx64 " for %c", slot + 1, value, 'a' + (int)key);
     if ((stage->flags & OWNED) == 0)
         letters_read(stage, value);
@@ -859,7 +900,7 @@ static void views_end(struct stage *stage)
         view_see_all(stage, slot);
         view_digest(stage, slot);
         for (unsigned key = 0; key < KEYS; key++)
-            view_see(stage, slot, key);
+            view_see(stage, slot, key, false);
         view_close(stage, slot);
         machine_free(stage->views[slot].handed);
     }
@@ -1164,7 +1205,8 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         view_open(stage, thread, op.view);
         break;
     case DO_SEE:
-        view_see(stage, op.view, op.key);
+    case DO_SEE_ASK:
+        view_see(stage, op.view, op.key, op.verb == DO_SEE_ASK);
         break;
     case DO_SEE_ALL:
         view_see_all(stage, op.view);
@@ -1275,6 +1317,7 @@ static void stage_set_up(void *arg)
     soma_cell_init(stage->cell, NULL);
     memset(stage->views, 0, sizeof stage->views);
     stage->likeness_count = 0;
+    stage->tellings = 0;
     for (unsigned slot = 0; slot < VIEWS; slot++)
         stage->views[slot].handed = object_new(0);
     if (is_words(stage))
