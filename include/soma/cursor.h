@@ -77,8 +77,8 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_cursor_open_view(const soma_view *
  * @view: of either kind of map; it may be closed before the cursor.
  * @out:  as above.
  *
- * Copies the view and sorts the copy, so it needs memory in proportion to the view, 16 bytes an entry, and for byte maps the keys and
- * values as well; and time for n log n comparisons before it returns. Prefer the other cursors where the order does not matter.
+ * Copies the view and sorts the copy, so it needs memory in proportion to the view, 16 bytes an entry, and for byte maps 24 and the keys
+ * and values as well; and time for n log n comparisons before it returns. Prefer the other cursors where the order does not matter.
  * Tokens are ranks, which are good for every sorted cursor over the same view; parts are ranges of ranks.
  *
  * Return: as above; SOMA_E_NOMEM means that nothing is left behind.
@@ -127,8 +127,8 @@ SOMA_API enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *ke
 
 /**
  * soma_cursor_next_ref() - the next entry of a byte map.
- * @key, @value: out on SOMA_OK; borrowed from the cursor until the next call on it but soma_cursor_token(). No read section
- *               is needed. The value is aligned to 8.
+ * @key, @value: out on SOMA_OK; borrowed from the cursor until the next call on it but soma_cursor_token() and
+ *               soma_cursor_version(). No read section is needed. The value is aligned to 8.
  *
  * Allocates: when it meets an entry that is larger than all before.
  *
@@ -139,6 +139,28 @@ SOMA_API enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *ke
  *   SOMA_E_NOMEM    no memory for a copy of the next entry: nothing changed, and the next call tries again.
  */
 SOMA_API enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *key, struct soma_bytes *value);
+
+/**
+ * soma_cursor_version() - the version of the entry that soma_cursor_next_ref() has given, as soma_map_get_version(): as long as
+ * the key has this version, it has the value that was given.
+ * @cursor:  the last call on it that moves it was a soma_cursor_next_ref() that gave an entry.
+ * @version: out on SOMA_OK; for soma_map_cas_version().
+ *
+ * Over a view: what soma_view_get_version() gives, always. Over a live map, or sorted: the version that the entry had when it was
+ * fetched, of which the key may have another by now. The exception are words of 8 bytes there, which soma_map_fetch_add() may
+ * have changed in place: it is now that their version is asked for, by key, and given if the value is still the one that
+ * was given.
+ *
+ * Allocates: such a word's first version, as soma_map_get_version(). A word of a view, and such a word, cost a lookup; others
+ * nothing.
+ * Return:
+ *   SOMA_OK         *@version is the version.
+ *   SOMA_CHANGED    a word over a live map, or sorted: the key has another value now.
+ *   SOMA_ABSENT     a word over a live map, or sorted: the key is not there any more.
+ *   SOMA_E_INVALID  @cursor is NULL, goes through a word map, or has not given an entry.
+ *   SOMA_E_NOMEM, SOMA_E_LIMIT  as soma_map_get_version().
+ */
+SOMA_API enum soma_status soma_cursor_version(const soma_cursor *cursor, uint64_t *version);
 
 /* ---- Remembering a place ---- */
 

@@ -327,6 +327,11 @@ struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_
     return value.len == WORD_LEN ? (struct soma_bytes){.data = word, .len = WORD_LEN} : value;
 }
 
+uint64_t soma__bytes_version(const struct soma__node *node)
+{
+    return version_of(node);
+}
+
 int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len)
 {
     return compare_key(node, &(const struct key){.data = key, .len = len});

@@ -20,6 +20,9 @@ uint64_t soma__bytes_word(const struct soma__node *node);
 /* Its value. `word` is what stood beside its edge, to which the answer points if that is the value. */
 struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word);
 
+/* Its version. If its value is a word, that may change under it: who gives it to somebody asks for it by key. */
+uint64_t soma__bytes_version(const struct soma__node *node);
+
 /* How an entry stands to a key of the same hash: before it (< 0), its own (0), or after it. */
 int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len);
 

@@ -34,19 +34,28 @@ static size_t aligned_up(size_t size)
 }
 
 /* Copies an entry to this place in the cursor's bytes. */
-static struct walk_item copy_item(struct soma_cursor *cursor, size_t at, struct soma_bytes key, struct soma_bytes value)
+static struct walk_item copy_item(struct soma_cursor *cursor, size_t at, const struct walk_given *entry)
 {
     unsigned char *to = cursor->bytes + at;
-    if (value.len > 0)
-        memcpy(to, value.data, value.len);
-    if (key.len > 0)
-        memcpy(to + value.len, key.data, key.len);
-    return (struct walk_item){.hash = cursor->scan.hash, .at = at, .value_len = value.len, .key_len = key.len};
+    if (entry->value.len > 0)
+        memcpy(to, entry->value.data, entry->value.len);
+    if (entry->key.len > 0)
+        memcpy(to + entry->value.len, entry->key.data, entry->key.len);
+    return (struct walk_item){.hash = cursor->scan.hash,
+                              .at = at,
+                              .value_len = entry->value.len,
+                              .key_len = entry->key.len,
+                              .version = entry->version};
 }
 
 static struct soma_bytes item_key(const struct soma_cursor *cursor, const struct walk_item *item)
 {
     return (struct soma_bytes){.data = cursor->bytes + item->at + item->value_len, .len = item->key_len};
+}
+
+static struct soma_bytes item_value(const struct soma_cursor *cursor, const struct walk_item *item)
+{
+    return (struct soma_bytes){.data = cursor->bytes + item->at, .len = item->value_len};
 }
 
 /* Inside a section. The bytes that there must be room for before even one entry can be fetched, or 0. */
@@ -59,15 +68,16 @@ static size_t fetch_items(struct soma_cursor *cursor)
         const struct soma__node *node = soma__scan_next(cursor->core, KIND_BYTES, scan, cursor->at);
         if (!node)
             return 0;
-        const struct soma_bytes key = soma__bytes_key(node);
-        const struct soma_bytes value = soma__bytes_value(node, &scan->word);
-        const size_t size = aligned_up(value.len + key.len);
+        const struct walk_given entry = {.key = soma__bytes_key(node),
+                                         .value = soma__bytes_value(node, &scan->word),
+                                         .version = soma__bytes_version(node)};
+        const size_t size = aligned_up(entry.value.len + entry.key.len);
         if (cursor->count == WALK_ITEMS || size > cursor->bytes_cap - used) {
             cursor->tie = cursor->count > 0 && cursor->batch.items[cursor->count - 1].hash == scan->hash;
             return cursor->count > 0 ? 0 : size;
         }
         struct walk_item *item = &cursor->batch.items[cursor->count++];
-        *item = copy_item(cursor, used, key, value);
+        *item = copy_item(cursor, used, &entry);
         soma__scan_pass(scan, item_key(cursor, item));
         used += size;
     }
@@ -172,13 +182,74 @@ enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *ke
     if (key)
         *key = item_key(cursor, item);
     if (value)
-        *value = (struct soma_bytes){.data = cursor->bytes + item->at, .len = item->value_len};
+        *value = item_value(cursor, item);
     return SOMA_OK;
 }
 
 uint64_t soma__cursor_hash(const soma_cursor *cursor)
 {
     return cursor->hash;
+}
+
+/* ---- Versions ---- */
+
+bool soma__cursor_given(const soma_cursor *cursor, struct walk_given *given)
+{
+    if (cursor->sorted)
+        return soma__sorted_given(cursor->sorted, given);
+    if (cursor->next == 0)
+        return false;
+    const struct walk_item *item = &cursor->batch.items[cursor->next - 1];
+    *given =
+        (struct walk_given){.key = item_key(cursor, item), .value = item_value(cursor, item), .version = item->version};
+    return true;
+}
+
+/* The version that the key has in the view. */
+static void ask_view(const soma_cursor *cursor, struct walk_given *given)
+{
+    const struct soma__section section = soma__section_enter();
+    const enum soma_status status =
+        soma__map_get_at(cursor->core, given->key.data, given->key.len, cursor->at, NULL, 0, NULL, &given->version);
+    soma__section_exit(section);
+    ASSERT("cursors: a view has what it has given", status == SOMA_OK);
+    (void)status;
+}
+
+/* The version that the key has now, if it still has this word. */
+static enum soma_status ask_map(const soma_cursor *cursor, struct walk_given *given)
+{
+    unsigned char word[VALUE_ALIGN];
+    size_t len = 0;
+    const enum soma_status status = soma_map_get_version((const soma_map *)cursor->core, given->key.data,
+                                                         given->key.len, word, sizeof word, &len, &given->version);
+    if (status != SOMA_OK)
+        return status;
+    return len == sizeof word && memcmp(word, given->value.data, sizeof word) == 0 ? SOMA_OK : SOMA_CHANGED;
+}
+
+/* Values do not change under their versions, but for words under one that nobody has asked for. */
+static enum soma_status ask(const soma_cursor *cursor, struct walk_given *given)
+{
+    if (given->value.len != sizeof(uint64_t))
+        return SOMA_OK;
+    if (cursor->at == SOMA__NOW || cursor->sorted) /* the view of a sorted one may be closed */
+        return ask_map(cursor, given);
+    ask_view(cursor, given);
+    return SOMA_OK;
+}
+
+enum soma_status soma_cursor_version(const soma_cursor *cursor, uint64_t *version)
+{
+    struct walk_given given;
+    if (UNLIKELY(!cursor || cursor->kind != KIND_BYTES || !soma__cursor_given(cursor, &given))) {
+        MISUSE("cursor is NULL, goes through a word map, or has given no entry");
+        return SOMA_E_INVALID;
+    }
+    const enum soma_status status = ask(cursor, &given);
+    if (status == SOMA_OK && version)
+        *version = given.version;
+    return status;
 }
 
 /* ---- Places ---- */

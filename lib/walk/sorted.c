@@ -24,6 +24,7 @@ struct sorted_item {
     const unsigned char *at;
     uint32_t value_len;
     uint32_t key_len;
+    uint64_t version;
 };
 
 struct block {
@@ -37,6 +38,7 @@ struct walk_sorted {
     uint64_t first; /* the part: ranks from first up to but not with end */
     uint64_t end;
     uint64_t next;
+    bool given; /* the one before next was the last answer */
     struct block *blocks;
     size_t left; /* bytes in the first block that are free */
     size_t size; /* of all of this */
@@ -100,21 +102,28 @@ static enum soma_status take_words(struct soma_cursor *cursor, struct walk_sorte
     return SOMA_OK;
 }
 
+static size_t item_size(const struct walk_given *entry)
+{
+    return (entry->value.len + entry->key.len + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
+}
+
 static enum soma_status take_items(struct soma_cursor *cursor, struct walk_sorted *sorted)
 {
-    struct soma_bytes key;
-    struct soma_bytes value;
+    struct walk_given entry = {.version = 0};
     enum soma_status status;
-    for (; (status = soma_cursor_next_ref(cursor, &key, &value)) == SOMA_OK; sorted->count++) {
-        unsigned char *at = block_room(sorted, (value.len + key.len + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN);
+    for (; (status = soma_cursor_next_ref(cursor, NULL, NULL)) == SOMA_OK; sorted->count++) {
+        soma__cursor_given(cursor, &entry);
+        unsigned char *at = block_room(sorted, item_size(&entry));
         if (!at)
             return SOMA_E_NOMEM;
-        if (value.len > 0)
-            memcpy(at, value.data, value.len);
-        if (key.len > 0)
-            memcpy(at + value.len, key.data, key.len);
-        sorted->all.items[sorted->count] =
-            (struct sorted_item){.at = at, .value_len = (uint32_t)value.len, .key_len = (uint32_t)key.len};
+        if (entry.value.len > 0)
+            memcpy(at, entry.value.data, entry.value.len);
+        if (entry.key.len > 0)
+            memcpy(at + entry.value.len, entry.key.data, entry.key.len);
+        sorted->all.items[sorted->count] = (struct sorted_item){.at = at,
+                                                                .value_len = (uint32_t)entry.value.len,
+                                                                .key_len = (uint32_t)entry.key.len,
+                                                                .version = entry.version};
     }
     if (status != SOMA_END)
         return status;
@@ -126,7 +135,8 @@ static enum soma_status take_items(struct soma_cursor *cursor, struct walk_sorte
 
 static enum soma_status next_rank(struct walk_sorted *sorted, uint64_t *rank)
 {
-    if (sorted->next >= sorted->end)
+    sorted->given = sorted->next < sorted->end;
+    if (!sorted->given)
         return SOMA_END;
     *rank = sorted->next++;
     return SOMA_OK;
@@ -145,18 +155,33 @@ enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key
     return SOMA_OK;
 }
 
+static struct walk_given item_at(const struct walk_sorted *sorted, uint64_t rank)
+{
+    const struct sorted_item *item = &sorted->all.items[rank];
+    return (struct walk_given){.key = {.data = item->at + item->value_len, .len = item->key_len},
+                               .value = {.data = item->at, .len = item->value_len},
+                               .version = item->version};
+}
+
 enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value)
 {
     uint64_t rank;
     const enum soma_status status = next_rank(sorted, &rank);
     if (status != SOMA_OK)
         return status;
-    const struct sorted_item *item = &sorted->all.items[rank];
+    const struct walk_given entry = item_at(sorted, rank);
     if (key)
-        *key = (struct soma_bytes){.data = item->at + item->value_len, .len = item->key_len};
+        *key = entry.key;
     if (value)
-        *value = (struct soma_bytes){.data = item->at, .len = item->value_len};
+        *value = entry.value;
     return SOMA_OK;
+}
+
+bool soma__sorted_given(const struct walk_sorted *sorted, struct walk_given *given)
+{
+    if (sorted->given)
+        *given = item_at(sorted, sorted->next - 1);
+    return sorted->given;
 }
 
 uint64_t soma__sorted_token(const struct walk_sorted *sorted)
@@ -167,6 +192,7 @@ uint64_t soma__sorted_token(const struct walk_sorted *sorted)
 void soma__sorted_seek(struct walk_sorted *sorted, uint64_t token)
 {
     sorted->next = token < sorted->first ? sorted->first : token;
+    sorted->given = false;
 }
 
 void soma__sorted_part(struct walk_sorted *sorted, uint32_t part, uint32_t parts)
@@ -176,6 +202,7 @@ void soma__sorted_part(struct walk_sorted *sorted, uint32_t part, uint32_t parts
     sorted->first = part * width + (part < rest ? part : rest);
     sorted->end = sorted->first + width + (part < rest);
     sorted->next = sorted->first;
+    sorted->given = false;
 }
 
 /* ---- Birth and death ---- */
@@ -193,8 +220,7 @@ void soma__sorted_free(struct walk_sorted *sorted)
 /* All that an open cursor over a view will give. NULL: no memory. */
 static struct walk_sorted *sorted_new(struct soma_cursor *cursor, uint64_t count)
 {
-    const size_t each = sizeof(struct sorted_word) > sizeof(struct sorted_item) ? sizeof(struct sorted_word)
-                                                                                : sizeof(struct sorted_item);
+    const size_t each = cursor->kind == KIND_WORDS ? sizeof(struct sorted_word) : sizeof(struct sorted_item);
     if (count > (SIZE_MAX - sizeof(struct walk_sorted)) / each)
         return NULL;
     const size_t size = sizeof(struct walk_sorted) + count * each;

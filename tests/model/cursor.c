@@ -3,7 +3,8 @@
  * An oracle, plain arrays, knows which keys are there, and which have been there since the walk began: each of these must
  * have been given once when it ends, and no key twice. Now and then the cursor is replaced by a new one at its token. A
  * pass without changes gives what is there, whole or in parts. Views are kept for a while, together with what the oracle said when
- * they were opened: that is what their cursors must give, and what their copies hold. */
+ * they were opened: that is what their cursors must give, and what their copies hold. An entry keeps the version that it was given
+ * with. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,6 +35,7 @@ struct setup {
 
 struct key {
     uint64_t value;
+    uint64_t version; /* that the value was given with, or 0 */
     bool there;
     bool all_the_time; /* since the walk began */
     bool given;
@@ -94,6 +96,7 @@ static void change(struct model *m)
     struct key *key = &m->keys[i];
     if (rng_below(&m->rng, 2)) {
         key->value = rng_next(&m->rng);
+        key->version = 0;
         EXPECT_EQ(m->kind->put(m->map, key_of(m, i), key->value, NULL), key->there ? SOMA_REPLACED : SOMA_INSERTED);
         m->count += !key->there;
         key->there = true;
@@ -111,6 +114,7 @@ static void fill(struct model *m, bool there)
         struct key *key = &m->keys[i];
         if (key->there == there)
             continue;
+        key->version = 0;
         if (there)
             EXPECT_EQ(m->kind->put(m->map, key_of(m, i), key->value, NULL), SOMA_INSERTED);
         else
@@ -136,6 +140,36 @@ static void upheaval(struct model *m)
     default:
         EXPECT_EQ(m->kind->shrink(m->map), SOMA_OK);
     }
+}
+
+/* ---- Versions ---- */
+
+/* What the cursor has given, has a version; the same as before, if it was asked for before. */
+static void check_version(const struct model *m, const soma_cursor *cursor, struct key *key)
+{
+    uint64_t version = 0;
+    if (m->kind == &kinds[0]) {
+        EXPECT_EQ(soma_cursor_version(cursor, &version), SOMA_E_INVALID);
+        return;
+    }
+    EXPECT_EQ(soma_cursor_version(cursor, &version), SOMA_OK);
+    EXPECT(version != 0 && (key->version == 0 || key->version == version));
+    key->version = version;
+}
+
+/* What a view had: words are asked for in the map as it is now. */
+static void check_version_sorted(const struct model *m, const soma_cursor *cursor, const struct key *kept,
+                                 const struct key *now)
+{
+    uint64_t version = 0;
+    if (m->kind == &kinds[0])
+        return;
+    const enum soma_status status = soma_cursor_version(cursor, &version);
+    const bool same = now->there && now->value == kept->value;
+    if (status == SOMA_OK)
+        EXPECT(version == kept->version || (same && (now->version == 0 || now->version == version)));
+    else
+        EXPECT(!same && status == (now->there ? SOMA_CHANGED : SOMA_ABSENT));
 }
 
 /* ---- A walk beside them ---- */
@@ -206,6 +240,7 @@ static void pass(struct model *m, soma_cursor *cursor, uint64_t pause, bool *see
     for (uint64_t n = 1; m->kind->next(cursor, &key, &value) == SOMA_OK; n++) {
         const size_t i = index_of(m, key);
         EXPECT(m->keys[i].there && m->keys[i].value == value);
+        check_version(m, cursor, &m->keys[i]);
         EXPECT(!seen[i] || tokens_repeat(m));
         *count += !seen[i];
         seen[i] = true;
@@ -291,6 +326,10 @@ static void check_kept(const struct model *m, const struct kept *kept, soma_curs
     for (; m->kind->next(cursor, &key, &value) == SOMA_OK; count++) {
         const size_t i = index_of(m, key);
         EXPECT(kept->keys[i].there && kept->keys[i].value == value && !seen[i]);
+        if (sorted)
+            check_version_sorted(m, cursor, &kept->keys[i], &m->keys[i]);
+        else
+            check_version(m, cursor, &kept->keys[i]);
         EXPECT(!sorted || m->kind != &kinds[0] || count == 0 || key > before);
         seen[i] = true;
         before = key;

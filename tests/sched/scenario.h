@@ -68,6 +68,7 @@ enum verb {
     DO_CHANGED,    /* whether a change of this key is, which it must be: the thread has made one */
     DO_ASK,        /* byte maps: look a key up, with its version */
     DO_SEE_ASK,    /* the same in the view of a slot, if there is one */
+    DO_WALK_ASK,   /* a walk that asks for the version of each entry */
     VERBS
 };
 

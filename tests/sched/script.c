@@ -52,6 +52,7 @@ static const struct {
     [DO_CHANGED] = {"changed", true},
     [DO_ASK] = {"ask", true, false},
     [DO_SEE_ASK] = {"see_ask", true, true},
+    [DO_WALK_ASK] = {"walk_ask", false, false},
 };
 
 const char *verb_name(enum verb verb)

@@ -567,6 +567,14 @@ static enum soma_status walk_next(const struct stage *stage, soma_cursor *cursor
     return SOMA_OK;
 }
 
+/* The version of what a cursor over a byte map has given, if it is still there. */
+static void walk_ask(struct stage *stage, const soma_cursor *cursor, uint64_t value)
+{
+    uint64_t version = 0;
+    if (soma_cursor_version(cursor, &version) == SOMA_OK)
+        tell(stage, version, value);
+}
+
 /* A token may lie before entries with the same hash, or the highest one, that were given. */
 static bool walks_anew(const struct stage *stage, const soma_cursor *cursor)
 {
@@ -574,7 +582,7 @@ static bool walks_anew(const struct stage *stage, const soma_cursor *cursor)
 }
 
 /* A key that is given had this value at some instant. One that is not was absent at some instant. */
-static void walk(struct stage *stage, unsigned thread, bool anew)
+static void walk(struct stage *stage, unsigned thread, enum verb verb)
 {
     uint64_t values[KEYS] = {0};
     struct call *calls[KEYS];
@@ -593,7 +601,9 @@ static void walk(struct stage *stage, unsigned thread, bool anew)
         if (values[key] != 0)
             run_failed("a cursor gave key %c twice", 'a' + (int)key);
         values[key] = value;
-        if (anew && walks_anew(stage, cursor))
+        if (verb == DO_WALK_ASK)
+            walk_ask(stage, cursor, value);
+        if (verb == DO_WALK_ANEW && walks_anew(stage, cursor))
             soma_cursor_seek(cursor, soma_cursor_token(cursor));
     }
     if (stage->flags & POINTERS)
@@ -1154,7 +1164,8 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_WALK:
     case DO_WALK_ANEW:
-        walk(stage, thread, op.verb == DO_WALK_ANEW);
+    case DO_WALK_ASK:
+        walk(stage, thread, (enum verb)op.verb);
         break;
     case DO_PUT_MANY:
         put_many(stage, thread, op.key);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* versions.c - versioned entries under load. Threads count up words that others add to in place, toggle back and forth, and
- * look at through views: with get_version and cas_version, which must not store over a word that has changed meanwhile,
+ * look at through views and cursors: with get_version and cas_version, which must not store over a word that has changed meanwhile,
  * not even if it has changed back. What was counted is there at the end. */
 #include <stdatomic.h>
 #include <string.h>
@@ -49,6 +49,33 @@ static bool count_by_view(uint64_t key)
     return soma_map_cas_version(run.map, &key, sizeof key, version, &word, sizeof word, NULL) == SOMA_REPLACED;
 }
 
+/* The same by a cursor, over the live map or a view; of the keys that are counted it takes this one. */
+static bool count_by_cursor(uint64_t key, bool through_view)
+{
+    soma_cursor *cursor = NULL;
+    soma_view *view = NULL;
+    struct soma_bytes found;
+    struct soma_bytes value;
+    bool counted = false;
+    if (through_view && !EXPECT_EQ(soma_map_view_open(run.map, &view), SOMA_OK))
+        return false;
+    EXPECT_EQ(view ? soma_cursor_open_view(view, &cursor) : soma_cursor_open_map(run.map, &cursor), SOMA_OK);
+    while (soma_cursor_next_ref(cursor, &found, &value) == SOMA_OK) {
+        uint64_t word = 0;
+        uint64_t version = 0;
+        const enum soma_status status = soma_cursor_version(cursor, &version);
+        EXPECT(status == SOMA_OK || (!view && (status == SOMA_CHANGED || status == SOMA_ABSENT)));
+        if (status != SOMA_OK || memcmp(found.data, &key, sizeof key) != 0)
+            continue;
+        memcpy(&word, value.data, sizeof word);
+        word++;
+        counted = soma_map_cas_version(run.map, &key, sizeof key, version, &word, sizeof word, NULL) == SOMA_REPLACED;
+    }
+    soma_cursor_close(cursor);
+    soma_view_close(view);
+    return counted;
+}
+
 /* A word that comes and goes while it is asked for. */
 static void ask_fleeting(uint64_t draw)
 {
@@ -70,6 +97,9 @@ static void step(uint64_t key, uint64_t draw, bool compare)
         return;
     case 0:
         atomic_fetch_add(&run.counted[key], count_by_view(key));
+        return;
+    case 5:
+        atomic_fetch_add(&run.counted[key], count_by_cursor(key, draw / 8 % 2 == 0));
         return;
     case 1:
     case 2: /* in place, if nobody has asked */
