@@ -145,29 +145,27 @@ ALWAYS_INLINE bool soma__dir_edge_ends(const struct soma__dir *dir, unsigned cel
     return !bucket || soma__bucket_position(soma__dir_cell_index(dir, cell_log2, bucket)) > hash;
 }
 
-/* For readers: the first edge to follow on the way to a hash. Never writes: a bucket that is not set up, or on its way
- * out, is passed over for the one that it was split from. */
-ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
-{
-    uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
-    for (;;) {
-        const uint64_t word = soma__edge_read(soma__dir_cell_at(dir, cell_log2, soma__bucket_index(q)));
-        if (LIKELY(soma__edge_starts(word)))
-            return word;
-        q = soma__bucket_parent(q);
-    }
-}
-
-/* The bucket that it is the edge of: the nearest at or before the hash that is set up. */
-ALWAYS_INLINE struct atom *soma__dir_bucket_near(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
+/* The nearest bucket at or before a hash that is set up, and its edge. Never writes: a bucket that is not set up, or on its
+ * way out, is passed over for the one that it was split from. */
+ALWAYS_INLINE struct atom *soma__dir_bucket_near(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash,
+                                                 uint64_t *edge)
 {
     uint64_t q = soma__bucket_of(hash, dir_m(soma__dir_state(dir)));
     for (;;) {
         struct atom *bucket = soma__dir_cell_at(dir, cell_log2, soma__bucket_index(q));
-        if (LIKELY(soma__edge_starts(soma__edge_read(bucket))))
+        *edge = soma__edge_read(bucket);
+        if (LIKELY(soma__edge_starts(*edge)))
             return bucket;
         q = soma__bucket_parent(q);
     }
+}
+
+/* For readers: the first edge to follow on the way to a hash. */
+ALWAYS_INLINE uint64_t soma__dir_start(const struct soma__dir *dir, unsigned cell_log2, uint64_t hash)
+{
+    uint64_t edge;
+    soma__dir_bucket_near(dir, cell_log2, hash, &edge);
+    return edge;
 }
 
 /* The bucket of a hash, set up or not. */

@@ -339,17 +339,12 @@ int soma__bytes_compare(const struct soma__node *node, const void *key, size_t l
 
 /* ---- Arguments ---- */
 
-ALWAYS_INLINE bool bytes_ok(const void *data, size_t len)
-{
-    return (data || len == 0) && len <= SOMA_LEN_MAX;
-}
-
 static bool many_ok(const struct soma_bytes *bytes, size_t n)
 {
     if (n > CORE_MANY_MAX || (!bytes && n > 0))
         return false;
     for (size_t i = 0; i < n; i++) {
-        if (!bytes_ok(bytes[i].data, bytes[i].len))
+        if (!soma__bytes_ok(bytes[i].data, bytes[i].len))
             return false;
     }
     return true;
@@ -357,9 +352,10 @@ static bool many_ok(const struct soma_bytes *bytes, size_t n)
 
 /* ---- Lookup ---- */
 
-/* The entry of a key, from an edge on, or NULL; *word is what stood beside its link. As find_from() in u64.c. */
+/* The entry of a key at a number or, known at compile time, now, from an edge on; or NULL. *word is what stood beside its
+ * link. As find_from() in u64.c. */
 ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, uint64_t edge, const struct key *key,
-                                                 uint64_t *word)
+                                                 uint64_t at, uint64_t *word)
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
@@ -379,18 +375,20 @@ ALWAYS_INLINE const struct soma__node *find_from(const struct soma__dir *dir, ui
         edge = soma__edge_read(&node->edge);
         if (order < 0)
             continue;
-        if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0))
-            return node;
-        if ((edge & (EDGE_FROZEN | EDGE_REPLACED)) == EDGE_FROZEN)
-            return NULL;
-        if ((edge & EDGE_FROZEN) == 0 && soma__visible(core_of_dir(dir), node, edge, SOMA__NOW))
+        if (at == SOMA__NOW) {
+            if (LIKELY((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0))
+                return node;
+            if ((edge & (EDGE_FROZEN | EDGE_REPLACED)) == EDGE_FROZEN)
+                return NULL;
+        }
+        if ((edge & EDGE_FROZEN) == 0 && soma__visible(core_of_dir(dir), node, edge, at))
             return node;
     }
 }
 
-ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key, uint64_t *word)
+ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struct key *key, uint64_t at, uint64_t *word)
 {
-    return find_from(&core->dir, soma__dir_start(&core->dir, CELL_LOG2, key->hash), key, word);
+    return find_from(&core->dir, soma__dir_start(&core->dir, CELL_LOG2, key->hash), key, at, word);
 }
 
 /* Copies a value, which is this word if it has a word's length, out. */
@@ -408,41 +406,27 @@ enum soma_status soma__map_get_at(const struct core *core, const void *key, size
                                   size_t cap, size_t *len, uint64_t *version)
 {
     const struct key wanted = hashed(core, key, key_len);
-    uint64_t edge = soma__dir_start(&core->dir, CELL_LOG2, wanted.hash);
-    for (;;) {
-        if (edge & EDGE_BUCKET) {
-            if (soma__dir_edge_ends(&core->dir, CELL_LOG2, edge, wanted.hash))
-                return SOMA_ABSENT;
-            edge = soma__edge_read(soma__edge_bucket(edge));
-            continue;
-        }
-        const struct soma__node *node = soma__edge_node(edge);
-        const uint64_t hash = soma__hash_read(node);
-        if (hash > wanted.hash)
-            return SOMA_ABSENT;
-        const uint64_t word = word_read(node);
-        edge = soma__edge_read(&node->edge);
-        if (hash == wanted.hash && (edge & EDGE_FROZEN) == 0 && compare_key(node, &wanted) == 0 &&
-            soma__visible(core, node, edge, at)) {
-            copy_out(node, word, buf, cap, len);
-            if (version)
-                *version = version_ask(node);
-            return SOMA_OK;
-        }
-    }
+    uint64_t word;
+    const struct soma__node *node = find(core, &wanted, at, &word);
+    if (!node)
+        return SOMA_ABSENT;
+    copy_out(node, word, buf, cap, len);
+    if (version)
+        *version = version_ask(node);
+    return SOMA_OK;
 }
 
 enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
                                    size_t *len)
 {
-    if (UNLIKELY(!map || !bytes_ok(key, key_len) || (!buf && cap > 0))) {
+    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
         MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
     const struct soma__section section = soma__section_enter();
     uint64_t word;
-    const struct soma__node *node = find(&map->core, &wanted, &word);
+    const struct soma__node *node = find(&map->core, &wanted, SOMA__NOW, &word);
     if (node)
         copy_out(node, word, buf, cap, len);
     soma__section_exit(section);
@@ -451,14 +435,14 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
 
 enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t key_len, struct soma_bytes *value)
 {
-    if (UNLIKELY(!map || !bytes_ok(key, key_len))) {
+    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len))) {
         MISUSE("map or key is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
     const struct soma__section section = soma__section_enter();
     uint64_t word;
-    const struct soma__node *node = find(&map->core, &wanted, &word);
+    const struct soma__node *node = find(&map->core, &wanted, SOMA__NOW, &word);
     if (node && value)
         *value = entry_value(node);
     soma__section_exit(section);
@@ -482,7 +466,7 @@ static size_t get_flight(const struct core *core, const struct soma_bytes *keys,
     }
     for (size_t i = 0; i < n; i++) {
         uint64_t word;
-        const struct soma__node *node = find_from(&core->dir, edges[i], &wanted[i], &word);
+        const struct soma__node *node = find_from(&core->dir, edges[i], &wanted[i], SOMA__NOW, &word);
         if (values)
             values[i] = node ? entry_value(node) : (struct soma_bytes){.data = NULL, .len = 0};
         if (found)
@@ -726,8 +710,8 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
 
 static bool arguments_ok(const soma_map *map, const void *key, size_t len, const struct order *order)
 {
-    return map && bytes_ok(key, len) && bytes_ok(order->value.data, order->value.len) &&
-           bytes_ok(order->expected.data, order->expected.len);
+    return map && soma__bytes_ok(key, len) && soma__bytes_ok(order->value.data, order->value.len) &&
+           soma__bytes_ok(order->expected.data, order->expected.len);
 }
 
 /* A whole update. `old` is borrowed, so of use only in a section of the caller's own. */
@@ -859,7 +843,7 @@ static struct verdict decide_ask(struct update *update, const struct soma_bytes 
 enum soma_status soma_map_get_version(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
                                       size_t *len, uint64_t *version)
 {
-    if (UNLIKELY(!map || !bytes_ok(key, key_len) || (!buf && cap > 0))) {
+    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
         MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -871,7 +855,7 @@ enum soma_status soma_map_get_version(const soma_map *map, const void *key, size
     do {
         const struct soma__section section = soma__section_enter();
         uint64_t word;
-        const struct soma__node *node = find(core, &update.key, &word);
+        const struct soma__node *node = find(core, &update.key, SOMA__NOW, &word);
         status = node ? SOMA_OK : SOMA_ABSENT;
         asked = !node || !may_change(core, node);
         if (node && asked) {
@@ -945,7 +929,7 @@ static struct verdict decide_update(struct update *update, const struct soma_byt
     const struct order *order = update->order;
     switch (order->fn(update->key.data, update->key.len, present != NULL, &value, order->ctx)) {
     case SOMA_OK:
-        if (bytes_ok(value.data, value.len))
+        if (soma__bytes_ok(value.data, value.len))
             return (struct verdict){.what = STORE, .value = value};
         MISUSE("the callback's value is NULL or too long");
         return (struct verdict){.what = LEAVE, .answer = SOMA_E_INVALID};

@@ -1,16 +1,24 @@
 /* SPDX-License-Identifier: ISC */
-/* bytes.h - the entries of the byte map, for who goes through them. Inside a section. */
+/* bytes.h - the entries of the byte map, for who goes through them inside a section; and what can be one. */
 #ifndef SOMA_MAP_BYTES_H
 #define SOMA_MAP_BYTES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <soma/map.h>
 
+#include "base/attr.h"
 #include "order/order.h"
 
 /* A bucket is its sentinel. */
 #define BYTES_CELL_LOG2 3
+
+/* Whether a key or a value that a caller has given can be one. */
+ALWAYS_INLINE bool soma__bytes_ok(const void *data, size_t len)
+{
+    return (data || len == 0) && len <= SOMA_LEN_MAX;
+}
 
 struct soma_bytes soma__bytes_key(const struct soma__node *node);
 

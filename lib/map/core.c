@@ -239,7 +239,8 @@ static uint64_t sweep_from(struct core *core, struct soma__reader *self, uint64_
 {
     const struct soma__dir *dir = &core->dir;
     for (int i = 0; i < SWEEP_ENTRIES; i++) {
-        struct soma__place place = {.prev = soma__dir_bucket_near(dir, dir->shape.cell_log2, hash)};
+        struct soma__place place;
+        place.prev = soma__dir_bucket_near(dir, dir->shape.cell_log2, hash, &place.word);
         const enum soma_status status =
             soma__dir_walk(dir, dir->shape.cell_log2, self, hash, NULL, soma__before_word, &place);
         if (status == SOMA_CHANGED)

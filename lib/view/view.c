@@ -3,6 +3,7 @@
 #include "view/view.h"
 
 #include "base/check.h"
+#include "map/bytes.h"
 #include "map/sums.h"
 #include "map/version.h"
 #include "mem/mem.h"
@@ -69,8 +70,7 @@ enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t
 enum soma_status soma_view_get_version(const soma_view *view, const void *key, size_t key_len, void *buf, size_t cap,
                                        size_t *len, uint64_t *version)
 {
-    if (UNLIKELY(!view || view->core->kind->words || (!key && key_len > 0) || key_len > SOMA_LEN_MAX ||
-                 (!buf && cap > 0))) {
+    if (UNLIKELY(!view || view->core->kind->words || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
         MISUSE("view is NULL or of a word map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
