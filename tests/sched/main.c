@@ -11,7 +11,6 @@
 #include "scenarios.h"
 #include "shrink.h"
 
-#define CASES_MAX 300
 #define PROGRESS_SECONDS 5
 /* How often a load answers an older store: one in so many that may. */
 #define STALE_ONE_IN 3
@@ -89,9 +88,13 @@ struct test_case {
     unsigned flags;
 };
 
-static unsigned collect_cases(struct test_case *cases)
+/* Each scenario on each of its kinds of map. */
+static struct test_case *collect_cases(unsigned *count)
 {
+    struct test_case *cases = calloc(2 * scenario_count, sizeof *cases);
     unsigned n = 0;
+    if (!cases)
+        abort();
     for (unsigned i = 0; i < scenario_count; i++) {
         for (unsigned kind = WORDS; kind <= BYTES; kind <<= 1) {
             const bool first = kind == WORDS || (scenarios[i].flags & WORDS) == 0;
@@ -103,7 +106,8 @@ static unsigned collect_cases(struct test_case *cases)
             snprintf(c->name, sizeof c->name, "%s-%s", scenarios[i].name, kind == WORDS ? "words" : "bytes");
         }
     }
-    return n;
+    *count = n;
+    return cases;
 }
 
 static bool chosen(const char *name)
@@ -428,14 +432,8 @@ static void parse(int argc, char **argv)
     options.name = argv + i;
 }
 
-int main(int argc, char **argv)
+static int perform(const struct test_case *cases, unsigned count)
 {
-    static const struct scenario mix = {.name = "mix", .race = "operations of your own"};
-    struct test_case cases[CASES_MAX] = {{.name = "mix", .scenario = &mix}};
-    parse(argc, argv);
-    library_find();
-    run_catch_crashes();
-    const unsigned count = options.mix ? 1 : collect_cases(cases);
     if (options.list) {
         for (unsigned i = 0; i < count; i++)
             printf("%-32s %s\n", cases[i].name, cases[i].scenario->race);
@@ -446,4 +444,18 @@ int main(int argc, char **argv)
     if (options.replay)
         return replay(cases, count);
     return run_all(cases, count);
+}
+
+int main(int argc, char **argv)
+{
+    parse(argc, argv);
+    library_find();
+    run_catch_crashes();
+    static const struct scenario operations = {.name = "mix", .race = "operations of your own"};
+    static const struct test_case mix = {.name = "mix", .scenario = &operations};
+    unsigned count = 1;
+    struct test_case *collected = options.mix ? NULL : collect_cases(&count);
+    const int status = perform(collected ? collected : &mix, count);
+    free(collected);
+    return status;
 }
