@@ -82,7 +82,7 @@ struct soma_map_options {
      * bucket takes 8 bytes. 25 to 1000; 0 = SOMA_MAP_LOAD_DEFAULT.
      */
     unsigned load_percent;
-    uint64_t digest_key[2]; /**< with SOMA_DIGEST: maps to be compared need the same; {0, 0} = random */
+    uint64_t digest_key[2]; /**< with digests: maps to be compared need the same; {0, 0} = random */
 };
 
 /**

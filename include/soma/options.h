@@ -26,8 +26,10 @@ enum soma_flag {
      * SOMA_E_LIMIT as usual.
      */
     SOMA_WAIT_AT_LIMIT = 1u << 1,
-    /** With SOMA_DIGEST: no digest key, so that programs which have agreed on nothing else get the same digests. */
+    /** With either kind of digest: no digest key, so that programs which have agreed on nothing else get the same digests. */
     SOMA_DIGEST_KEYLESS = 1u << 2,
+    /** Give the map a digest key for strong digests of its views: strong.h. Costs updates nothing. */
+    SOMA_DIGEST_STRONG = 1u << 3,
 };
 
 /** deferred_bytes_max when the option is 0: 256 MiB. An entry larger than the cap is let through, but alone. */

@@ -13,6 +13,7 @@
 #include <soma/view.h>
 #include <soma/cursor.h>
 #include <soma/copy.h>
+#include <soma/strong.h>
 #include <soma/diff.h>
 #include <soma/frozen.h>
 

@@ -71,7 +71,7 @@ struct soma_u64_options {
      * without a 16-byte swap a bucket takes 8 bytes and each entry 32, and the default is 100.
      */
     unsigned load_percent;
-    uint64_t digest_key[2]; /**< with SOMA_DIGEST: maps to be compared need the same; {0, 0} = random */
+    uint64_t digest_key[2]; /**< with digests: maps to be compared need the same; {0, 0} = random */
 };
 
 /**

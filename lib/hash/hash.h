@@ -17,6 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <soma/status.h>
+
 #include "base/attr.h"
 
 struct soma__mix {
@@ -49,6 +51,17 @@ uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state);
 
 /* An entry's part of a digest, from FNV-1a 64 over the entry: see digest.h. */
 void soma__digest_lanes(const uint64_t key[2], uint64_t fnv, uint64_t lanes[2]);
+
+/* ---- Strong digests: see strong.h. Each entry's words are added to all lanes ---- */
+
+#define STRONG_LANES 1024
+
+/* SOMA_OK, or SOMA_E_UNSUPPORTED: this build has none, or the library behind them does not work. */
+enum soma_status soma__strong_status(void);
+
+void soma__strong_add_words(const uint64_t digest_key[2], uint64_t key, uint64_t value, uint16_t lanes[STRONG_LANES]);
+void soma__strong_add_bytes(const uint64_t digest_key[2], const void *key, size_t key_len, const void *value,
+                            size_t value_len, uint16_t lanes[STRONG_LANES]);
 
 /* ---- Prefixes: ranges of hashes that begin with the same bits ---- */
 

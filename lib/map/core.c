@@ -18,16 +18,16 @@ static void core_gone(struct soma__owner *owner)
 
 static enum soma_status flags_check(unsigned flags)
 {
-    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_DIGEST_KEYLESS | SOMA_WAIT_AT_LIMIT)) {
+    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_DIGEST_KEYLESS | SOMA_DIGEST_STRONG | SOMA_WAIT_AT_LIMIT)) {
         MISUSE("options.flags has an unknown bit");
         return SOMA_E_INVALID;
     }
-    return SOMA_OK;
+    return (flags & SOMA_DIGEST_STRONG) != 0 ? soma__strong_status() : SOMA_OK;
 }
 
 static void digest_init(struct core *core, const struct core_options *options)
 {
-    if ((options->flags & SOMA_DIGEST) == 0 || (options->flags & SOMA_DIGEST_KEYLESS) != 0)
+    if ((options->flags & (SOMA_DIGEST | SOMA_DIGEST_STRONG)) == 0 || (options->flags & SOMA_DIGEST_KEYLESS) != 0)
         return;
     core->digest_key[0] = options->digest_key[0];
     core->digest_key[1] = options->digest_key[1];

@@ -21,6 +21,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <soma_config.h>
+
 #include "kinds.h"
 #include "support.h"
 
@@ -264,7 +266,10 @@ static void on_retire(uint64_t value, void *ctx)
         world.retired[value]++;
 }
 
-static const struct kind_options options = {.retired = on_retire};
+static const struct kind_options options = {
+    .flags = HAVE_STRONG ? SOMA_DIGEST_STRONG : 0,
+    .retired = on_retire,
+};
 
 static void store(uint64_t key, uint64_t value)
 {
@@ -541,6 +546,15 @@ static void check_copy(void *copy)
     EXPECT_EQ(world.kind->count(copy), world.count);
 }
 
+static void check_strong(const soma_view *view)
+{
+    const enum soma_status want = HAVE_STRONG ? SOMA_OK : SOMA_E_UNSUPPORTED;
+    struct soma_digest_strong digest = {.count = UINT64_MAX};
+    arm();
+    const bool summed = done_without_map(soma_view_digest_strong(view, &digest), want) && HAVE_STRONG;
+    EXPECT_EQ(digest.count, summed ? world.count : UINT64_MAX);
+}
+
 /* A view, and what can be made of it: done, or not at all. */
 static void do_view(void)
 {
@@ -564,6 +578,7 @@ static void do_view(void)
         arm();
         const bool compared = done_without_map(soma_view_equal(view, view, &equal), SOMA_OK);
         EXPECT_EQ(compared, equal);
+        check_strong(view);
     }
     soma_cursor_close(sorted);
     if (copy)
