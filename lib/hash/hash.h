@@ -46,11 +46,42 @@ uint64_t soma__siphash13(const uint64_t key[2], const void *data, size_t len);
 /* SipHash-2-4, for which its authors published vectors; it shares all code with the above, so that they test both. */
 uint64_t soma__siphash24(const uint64_t key[2], const void *data, size_t len);
 
-/* FNV-1a 64 over a word's bytes, the lowest first. */
-uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state);
+/* ---- Digests: see digest.h. Inline, since each is a chain of multiplications, and chains side by side cost little more
+ * than one ---- */
 
-/* An entry's part of a digest, from FNV-1a 64 over the entry: see digest.h. */
-void soma__digest_lanes(const uint64_t key[2], uint64_t fnv, uint64_t lanes[2]);
+#define FNV1A64_PRIME UINT64_C(0x100000001b3)
+
+/* FNV-1a 64 over a word's bytes, the lowest first. */
+ALWAYS_INLINE uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state)
+{
+    for (unsigned i = 0; i < sizeof word; i++, word >>= 8)
+        state = (state ^ (word & 0xff)) * FNV1A64_PRIME;
+    return state;
+}
+
+/* The finisher of MurmurHash3 (Appleby). */
+ALWAYS_INLINE uint64_t soma__digest_finish(uint64_t x)
+{
+    x = (x ^ x >> 33) * UINT64_C(0xff51afd7ed558ccd);
+    x = (x ^ x >> 33) * UINT64_C(0xc4ceb9fe1a85ec53);
+    return x ^ x >> 33;
+}
+
+/* An entry's part of a digest, from FNV-1a 64 over the entry. */
+ALWAYS_INLINE void soma__digest_lanes(const uint64_t key[2], uint64_t fnv, uint64_t lanes[2])
+{
+    lanes[0] = soma__digest_finish(fnv + key[0]);
+    lanes[1] = soma__digest_finish((fnv << 32 | fnv >> 32) ^ key[1]);
+}
+
+/* To what a digest changes by, such an entry comes (sign 1) or goes (-1). */
+ALWAYS_INLINE void soma__digest_add(const uint64_t key[2], uint64_t fnv, uint64_t sign, uint64_t change[2])
+{
+    uint64_t lanes[2];
+    soma__digest_lanes(key, fnv, lanes);
+    change[0] += lanes[0] * sign;
+    change[1] += lanes[1] * sign;
+}
 
 /* ---- Strong digests: see strong.h. Each entry's words are added to all lanes ---- */
 

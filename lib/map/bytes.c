@@ -277,16 +277,16 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
     return walk_to(core, self, &key);
 }
 
-static uint64_t fnv_of(struct soma_bytes key, struct soma_bytes value)
+/* FNV-1a of a byte string behind its length. */
+static uint64_t fnv_bytes(struct soma_bytes bytes, uint64_t state)
 {
-    const uint64_t state = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, SOMA_FNV1A64_BASIS));
-    return soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, state));
+    return soma_fnv1a64(bytes.data, bytes.len, soma__fnv1a64_word(bytes.len, state));
 }
 
 static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t word)
 {
     (void)core;
-    return fnv_of(soma__bytes_key(node), soma__bytes_value(node, &word));
+    return fnv_bytes(soma__bytes_value(node, &word), fnv_bytes(soma__bytes_key(node), SOMA_FNV1A64_BASIS));
 }
 
 static const struct core_shape shape = {
@@ -682,20 +682,29 @@ static enum soma_status attempt(struct update *update, decide_fn decide, struct 
 }
 
 /* As in u64.c; the entry that was there is in `update`. */
-static void digest_update(const struct update *update, enum soma_status status)
+static void digest_update(const struct update *update, uint64_t state, enum soma_status status)
 {
-    const struct soma_bytes key = {.data = update->key.data, .len = update->key.len};
-    if (status == SOMA_REPLACED || status == SOMA_REMOVED)
-        core_digest_add(update->core, update->self, update->key.hash, fnv(update->core, update->there, update->word),
-                        (uint64_t)-1);
-    if (status == SOMA_REPLACED || status == SOMA_INSERTED)
-        core_digest_add(update->core, update->self, update->key.hash, fnv_of(key, update->stored), 1);
+    const bool went = status == SOMA_REPLACED || status == SOMA_REMOVED;
+    const bool came = status == SOMA_REPLACED || status == SOMA_INSERTED;
+    if (!went && !came)
+        return;
+    const uint64_t *digest_key = update->core->digest_key;
+    uint64_t change[2] = {0, 0};
+    if (came)
+        soma__digest_add(digest_key, fnv_bytes(update->stored, state), 1, change);
+    if (went)
+        soma__digest_add(digest_key, fnv_bytes(soma__bytes_value(update->there, &update->word), state), (uint64_t)-1,
+                         change);
+    core_digest_change(update->core, update->self, update->key.hash, change);
 }
 
 /* All attempts of an update, inside a section. */
 static enum soma_status attempts(struct update *update, decide_fn decide, struct soma_bytes *old)
 {
     update->versions = soma__clock_runs(&update->core->clock);
+    uint64_t state = SOMA_FNV1A64_BASIS;
+    if (core_digests(update->core))
+        state = fnv_bytes((struct soma_bytes){update->key.data, update->key.len}, state);
     enum soma_status status;
     do {
         status = attempt(update, decide, old);
@@ -704,7 +713,7 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
     } while (UNLIKELY(status == CORE_AGAIN));
     drop_fresh(update);
     if (core_digests(update->core))
-        digest_update(update, status);
+        digest_update(update, state, status);
     return status;
 }
 

@@ -126,17 +126,6 @@ static void look_for_grace(struct soma__reader *self)
 
 /* ---- Digests ---- */
 
-/* order CORE-6 relaxed | value only, no data behind it | pairs: CORE-6 */
-void core_digest_add(struct core *core, struct soma__reader *self, uint64_t hash, uint64_t fnv, uint64_t sign)
-{
-    struct stripe *stripe = &core->stripes[self->index % CORE_STRIPES];
-    uint64_t lanes[2];
-    soma__digest_lanes(core->digest_key, fnv, lanes);
-    for (int i = 0; i < 2; i++)
-        atom_add_rlx(&stripe->lanes[i], lanes[i] * sign); /* CORE-6 */
-    soma__clock_changed(&core->clock, hash);
-}
-
 static enum soma_status digest(const struct core *core, struct soma_digest *out)
 {
     if (!core || !out) {
@@ -382,8 +371,11 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
 
 static void cleared(struct core *core, struct soma__reader *self, const struct soma__node *node, uint64_t second)
 {
-    if (core_digests(core))
-        core_digest_add(core, self, soma__hash_read(node), core->kind->fnv(core, node, second), (uint64_t)-1);
+    if (core_digests(core)) {
+        uint64_t change[2] = {0, 0};
+        soma__digest_add(core->digest_key, core->kind->fnv(core, node, second), (uint64_t)-1, change);
+        core_digest_change(core, self, soma__hash_read(node), change);
+    }
     core_counted(core, self, (uint64_t)-1);
 }
 

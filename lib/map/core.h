@@ -189,9 +189,16 @@ ALWAYS_INLINE bool core_digests(const struct core *core)
     return UNLIKELY((core->flags & SOMA_DIGEST) != 0);
 }
 
-/* To a map's digest, an entry of which these are the hash and the FNV-1a has come (sign 1) or gone (-1). Inside the section in
- * which it has. */
-void core_digest_add(struct core *core, struct soma__reader *self, uint64_t hash, uint64_t fnv, uint64_t sign);
+/* Adds to a map's digest what came minus what went, under a key with this hash. Inside the section in which it has.
+ * order CORE-6 relaxed | value only, no data behind it | pairs: CORE-6 */
+ALWAYS_INLINE void core_digest_change(struct core *core, const struct soma__reader *self, uint64_t hash,
+                                      const uint64_t change[2])
+{
+    struct stripe *stripe = &core->stripes[self->index % CORE_STRIPES];
+    for (int i = 0; i < 2; i++)
+        atom_add_rlx(&stripe->lanes[i], change[i]); /* CORE-6 */
+    soma__clock_changed(&core->clock, hash);
+}
 
 /* What an update leaves behind, outside its section: released memory, a stall reported. */
 void core_left(struct core *core, struct soma__reader *self);

@@ -105,14 +105,10 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
     return soma__word_walk_past(&core->dir, self, soma__hash_read(node));
 }
 
-static uint64_t fnv_of(uint64_t key, uint64_t value)
-{
-    return soma__fnv1a64_word(value, soma__fnv1a64_word(key, SOMA_FNV1A64_BASIS));
-}
-
 static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t value)
 {
-    return fnv_of(soma__mix_inverse(&core->hash.mix, soma__hash_read(node)), value);
+    const uint64_t key = soma__mix_inverse(&core->hash.mix, soma__hash_read(node));
+    return soma__fnv1a64_word(value, soma__fnv1a64_word(key, SOMA_FNV1A64_BASIS));
 }
 
 static const struct core_shape shape = {
@@ -530,13 +526,20 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
     return verdict.answer;
 }
 
-/* Takes what was there off the map's digest, and adds what is there now. */
-static NOINLINE void digest_update(const struct update *update, uint64_t key, enum soma_status status, uint64_t old)
+/* Takes what was there off the map's digest, and adds what is there now. `state` is FNV-1a of the key. */
+static NOINLINE void digest_update(struct core *core, const struct soma__reader *self, uint64_t state,
+                                   enum soma_status status, uint64_t old, uint64_t stored)
 {
-    if (status == SOMA_REPLACED || status == SOMA_REMOVED)
-        core_digest_add(update->core, update->self, update->hash, fnv_of(key, old), (uint64_t)-1);
-    if (status == SOMA_REPLACED || status == SOMA_INSERTED)
-        core_digest_add(update->core, update->self, update->hash, fnv_of(key, update->stored), 1);
+    const bool went = status == SOMA_REPLACED || status == SOMA_REMOVED;
+    const bool came = status == SOMA_REPLACED || status == SOMA_INSERTED;
+    if (!went && !came)
+        return;
+    uint64_t change[2] = {0, 0};
+    if (came)
+        soma__digest_add(core->digest_key, soma__fnv1a64_word(stored, state), 1, change);
+    if (went)
+        soma__digest_add(core->digest_key, soma__fnv1a64_word(old, state), (uint64_t)-1, change);
+    core_digest_change(core, self, hash, change);
 }
 
 /* All attempts of an update, inside a section. */
@@ -547,6 +550,9 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
                             .self = self,
                             .hash = soma__mix_hash(&core->hash.mix, order->key),
                             .versions = soma__clock_runs(&core->clock)};
+    uint64_t state = SOMA_FNV1A64_BASIS;
+    if (core_digests(core)) /* beside the lookup, whose cache misses leave time for it */
+        state = soma__fnv1a64_word(order->key, state);
     enum soma_status status;
     do {
         status = attempt(&update, decide, order, old);
@@ -556,7 +562,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
     if (UNLIKELY(update.fresh != NULL))
         soma__word_drop(&core->dir, update.fresh);
     if (core_digests(core))
-        digest_update(&update, order->key, status, *old);
+        digest_update(core, self, update.hash, state, status, *old, update.stored);
     return status;
 }
 
