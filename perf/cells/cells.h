@@ -52,6 +52,7 @@ extern const struct bench bench_scan;
 extern const struct bench bench_views;
 extern const struct bench bench_frozen;
 extern const struct bench bench_diff;
+extern const struct bench bench_digest;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {
