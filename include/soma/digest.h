@@ -20,7 +20,7 @@
  * given, keeps those who only pick among entries from doing so; who sees the digest of one known entry can compute it.
  * Against adversaries there is strong.h.
  *
- * See also: view.h for digests of views.
+ * See also: view.h for digests of views; docs/digests.md.
  */
 #ifndef SOMA_DIGEST_H
 #define SOMA_DIGEST_H
