@@ -527,7 +527,7 @@ ALWAYS_INLINE enum soma_status attempt(struct update *update, decide_fn decide, 
 }
 
 /* Takes what was there off the map's digest, and adds what is there now. `state` is FNV-1a of the key. */
-static NOINLINE void digest_update(struct core *core, const struct soma__reader *self, uint64_t state,
+static NOINLINE void digest_update(struct core *core, const struct soma__reader *self, uint64_t hash, uint64_t state,
                                    enum soma_status status, uint64_t old, uint64_t stored)
 {
     const bool went = status == SOMA_REPLACED || status == SOMA_REMOVED;
