@@ -15,6 +15,7 @@
 #include <soma/copy.h>
 #include <soma/strong.h>
 #include <soma/diff.h>
+#include <soma/patch.h>
 #include <soma/frozen.h>
 
 #endif

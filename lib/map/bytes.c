@@ -332,6 +332,11 @@ uint64_t soma__bytes_version(const struct soma__node *node)
     return version_of(node);
 }
 
+size_t soma__bytes_entry_most(size_t key_len, size_t value_len)
+{
+    return VERSION_BYTES + sizeof(struct byte_entry) + key_len + value_len;
+}
+
 int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len)
 {
     return compare_key(node, &(const struct key){.data = key, .len = len});

@@ -34,4 +34,7 @@ uint64_t soma__bytes_version(const struct soma__node *node);
 /* How an entry stands to a key of the same hash: before it (< 0), its own (0), or after it. */
 int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len);
 
+/* The most memory that an entry with these lengths takes. */
+size_t soma__bytes_entry_most(size_t key_len, size_t value_len);
+
 #endif

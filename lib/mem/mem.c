@@ -4,6 +4,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "base/attr.h"
 #include "mem/mem.h"
 
 static uintptr_t page_mask(void)
@@ -21,9 +22,45 @@ char *soma__page_up(char *address)
     return soma__page_down(address + page_mask());
 }
 
+/* ---- Objects ---- */
+
+struct soma__piece {
+    struct soma__piece *next;
+    size_t size;
+};
+
+static __thread struct soma__purse *open_purse;
+
+/* Where the smallest piece of a list that is large enough hangs; NULL: nowhere. */
+static struct soma__piece **fitting(struct soma__piece **list, size_t size)
+{
+    struct soma__piece **best = NULL;
+    for (struct soma__piece **at = list; *at; at = &(*at)->next) {
+        if ((*at)->size >= size && (!best || (*at)->size < (*best)->size))
+            best = at;
+    }
+    return best;
+}
+
+static COLD void *purse_take(size_t size)
+{
+    struct soma__piece **best = NULL;
+    for (int i = 0; open_purse && i < SOMA__PURSE_LISTS; i++) {
+        struct soma__piece **at = fitting(&open_purse->lists[i], size);
+        if (at && (!best || (*at)->size < (*best)->size))
+            best = at;
+    }
+    if (!best)
+        return NULL;
+    struct soma__piece *piece = *best;
+    *best = piece->next;
+    return piece;
+}
+
 void *soma__mem_alloc(size_t size)
 {
-    return malloc(size);
+    void *memory = malloc(size);
+    return LIKELY(memory != NULL) ? memory : purse_take(size);
 }
 
 void soma__mem_free(void *memory, size_t size)
@@ -31,6 +68,32 @@ void soma__mem_free(void *memory, size_t size)
     (void)size; /* the malloc family finds it out by itself */
     free(memory);
 }
+
+bool soma__purse_put(struct soma__piece **list, size_t size)
+{
+    struct soma__piece *piece = malloc(size > sizeof *piece ? size : sizeof *piece);
+    if (!piece)
+        return false;
+    *piece = (struct soma__piece){.next = *list, .size = size};
+    *list = piece;
+    return true;
+}
+
+void soma__purse_drop(struct soma__piece **list)
+{
+    while (*list) {
+        struct soma__piece *piece = *list;
+        *list = piece->next;
+        free(piece);
+    }
+}
+
+void soma__purse_open(struct soma__purse *purse)
+{
+    open_purse = purse;
+}
+
+/* ---- Ranges ---- */
 
 void *soma__range_reserve(size_t size)
 {

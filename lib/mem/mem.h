@@ -12,6 +12,25 @@
 void *soma__mem_alloc(size_t size);
 void soma__mem_free(void *memory, size_t size);
 
+/* ---- Memory put aside, for what must not fail ----
+ * Pieces are had one by one while things go well, and handed out by soma__mem_alloc() when the system has nothing left. */
+
+struct soma__piece;
+
+#define SOMA__PURSE_LISTS 2
+
+struct soma__purse {
+    struct soma__piece *lists[SOMA__PURSE_LISTS];
+};
+
+/* Puts a piece for this size in front of a list, and gives all of a list back. False: no memory. */
+bool soma__purse_put(struct soma__piece **list, size_t size);
+void soma__purse_drop(struct soma__piece **list);
+
+/* From now on, what this thread cannot get from the system it gets from this purse: the smallest piece that is large
+ * enough. NULL: from none any more. */
+void soma__purse_open(struct soma__purse *purse);
+
 /* Reserves addresses without memory, page-aligned; NULL if there is no room. */
 void *soma__range_reserve(size_t size);
 

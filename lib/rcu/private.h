@@ -10,7 +10,7 @@
 #include "rcu/rcu.h"
 
 /* A batch of retired items of one owner. 4 KiB with its items. */
-#define CHUNK_ITEMS SIZED(252, 2)
+#define CHUNK_ITEMS SOMA__CHUNK_ITEMS
 
 struct soma__chunk {
     struct soma__chunk *next;

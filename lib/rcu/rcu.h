@@ -195,6 +195,16 @@ enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__ow
 /* Hands (a, b) to owner->release() after a grace period. Right after soma__retire_prepare() with the same bytes. */
 void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes);
 
+/* The memory that a batch of retired items takes, and how many items it takes at the most; it is also closed when it has so many
+ * bytes of them. */
+#define SOMA__CHUNK_ITEMS SIZED(252, 2)
+#define SOMA__CHUNK_RETIRED_BYTES ((uint64_t)64 << 10)
+size_t soma__chunk_bytes(void);
+
+/* Whether the thread can retire, and may wait for readers. SOMA_E_INVALID: it is inside a section of its own, or a retired
+ * call. SOMA_E_NOMEM: it has no record. */
+enum soma_status soma__retire_may_wait(void);
+
 /* Tries to get an owner below its cap: closes chunks, polls, releases. Outside of Soma's own sections. Whether another
  * try is worth it: there is room, or, with `wait`, it has slept a little. Never so if the caller's own section is open. */
 bool soma__retire_relieve(struct soma__owner *owner, bool wait);

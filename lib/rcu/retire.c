@@ -29,7 +29,7 @@
 #define CHUNK_BYTES (sizeof(struct soma__chunk) + CHUNK_ITEMS * sizeof(((struct soma__chunk *)0)->items[0]))
 
 /* A chunk is closed at this many bytes even if it has room for items, so that large values do not linger. */
-#define CHUNK_RETIRED_BYTES ((uint64_t)64 << 10)
+#define CHUNK_RETIRED_BYTES SOMA__CHUNK_RETIRED_BYTES
 /* Bytes taken from an owner's cap at a time; less if the cap is small, so that threads do not sit on all of it. */
 #define CREDIT_QUANTUM ((uint64_t)8 << 10)
 #define CREDIT_SHARES 64
@@ -399,6 +399,20 @@ void soma__chunks_work(struct soma__reader *self)
     const bool collect = self->at_limit;
     self->at_limit = false;
     work(self, WORK_CHUNKS, collect);
+}
+
+size_t soma__chunk_bytes(void)
+{
+    return CHUNK_BYTES;
+}
+
+enum soma_status soma__retire_may_wait(void)
+{
+    const struct soma__section section = soma__section_enter();
+    const bool spare = section.self == &soma__reader_spare;
+    const bool inside = soma__section_nested(section) || (!spare && (busy_count(section.self) & 1));
+    soma__section_exit(section);
+    return inside ? SOMA_E_INVALID : spare ? SOMA_E_NOMEM : SOMA_OK;
 }
 
 /* Closes the thread's open chunks and gives its record. NULL inside a section of the caller's own, inside a retired
