@@ -229,6 +229,46 @@ Test(patch, one_form)
     scene_close(scene);
 }
 
+/* Keys that begin alike, and none; written the other way round. */
+Test(patch, order_of_strings)
+{
+    static const char *const keys[] = {"",
+                                       "a",
+                                       "a key",
+                                       "a key of",
+                                       "a key of ",
+                                       "a key of a",
+                                       "a key of b",
+                                       "a key of b!",
+                                       "a key of c",
+                                       "b",
+                                       "\x7f",
+                                       "\x80",
+                                       "\xff\xff\xff\xff\xff\xff\xff\xff\xff"};
+    enum {
+        N = sizeof keys / sizeof keys[0]
+    };
+    const struct both maps = open_both();
+    const struct views before = look(maps);
+    for (size_t i = N; i-- > 0;)
+        cr_assert_eq(soma_map_put(maps.bytes, keys[i], strlen(keys[i]), &i, i % 3, NULL), SOMA_INSERTED);
+    const struct views after = look(maps);
+    const struct patches patches = make_both(before, after);
+    struct soma_patch_reader reader;
+    struct soma_difference difference;
+    cr_assert_eq(soma_patch_begin(soma_patch_bytes(patches.bytes), &reader), SOMA_OK);
+    for (size_t i = 0; i < N; i++) {
+        cr_assert_eq(soma_patch_next(&reader, &difference), SOMA_OK);
+        must_be_same(difference.key, (struct soma_bytes){keys[i], strlen(keys[i])});
+        cr_assert_eq(difference.after.len, i % 3);
+    }
+    cr_assert_eq(soma_patch_next(&reader, &difference), SOMA_END);
+    free_both(patches);
+    look_away(before);
+    look_away(after);
+    close_both(maps);
+}
+
 Test(patch, nothing_differs)
 {
     const struct scene scene = scene_open();
@@ -630,6 +670,7 @@ Test(patch, composes)
     cr_assert_eq(soma_patch_compose(soma_patch_bytes(one.bytes), soma_patch_bytes(one.bytes), NULL), SOMA_E_INVALID);
     cr_assert_null(both);
     const struct patches back = invert_both(one);
+    cr_assert_eq(soma_patch_compose(soma_patch_bytes(back.words), soma_patch_bytes(back.words), &both), SOMA_CHANGED);
     cr_assert_eq(soma_patch_compose(soma_patch_bytes(one.bytes), soma_patch_bytes(back.bytes), &both), SOMA_OK);
     cr_assert_eq(soma_patch_bytes(both).len, HEADER + CHECKSUM, "there and back is nothing");
     soma_patch_free(both);

@@ -2,7 +2,7 @@
 /* frozen.c - a fuzzer's bytes as the file of a frozen map. The size in the header and the checksum are put right, so that
  * what comes behind them is reached; whatever passes the checks is used in every way, in memory of its very size.
  *
- * As a libFuzzer target: fuzz-frozen CORPUS. As a program that runs a kept corpus: fuzz-frozen-replay CORPUS. */
+ * As a libFuzzer target: fuzz-frozen CORPUS. As a program that runs a kept corpus: fuzz-frozen-replay CORPUS (files.c). */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -71,48 +71,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     free(image);
     return 0;
 }
-
-#if REPLAY
-
-#include <dirent.h>
-
-static bool replay(const char *folder, const char *name)
-{
-    static uint8_t bytes[1 << 16];
-    char path[4096];
-    snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    const size_t size = fread(bytes, 1, sizeof bytes, file);
-    const bool whole = feof(file) && !ferror(file);
-    fclose(file);
-    if (whole)
-        LLVMFuzzerTestOneInput(bytes, size);
-    return whole;
-}
-
-/* A file that fails ends the program. */
-int main(int argc, char **argv)
-{
-    unsigned done = 0;
-    DIR *folder = argc == 2 ? opendir(argv[1]) : NULL;
-    if (!folder) {
-        fputs("usage: fuzz-frozen-replay CORPUS\n", stderr);
-        return 2;
-    }
-    for (const struct dirent *entry; (entry = readdir(folder));) {
-        if (entry->d_name[0] == '.')
-            continue;
-        if (!replay(argv[1], entry->d_name)) {
-            printf("not ok 1 - %s cannot be read\n1..1\n", entry->d_name);
-            return 1;
-        }
-        done++;
-    }
-    closedir(folder);
-    printf("%sok 1 - %u files\n1..1\n", done > 0 ? "" : "not ", done);
-    return done == 0;
-}
-
-#endif

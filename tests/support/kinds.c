@@ -159,6 +159,11 @@ static uint64_t decode(const void *data, size_t len)
     return id;
 }
 
+uint64_t kind_id(const void *data, size_t len)
+{
+    return decode(data, len);
+}
+
 /* ---- Byte map ---- */
 
 static void byte_retired(const void *value, size_t len, void *ctx)

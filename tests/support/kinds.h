@@ -57,6 +57,9 @@ struct kind {
 /* word map, byte map */
 extern const struct kind kinds[2];
 
+/* The id that a byte map's key or value stands for, checked to the last byte. */
+uint64_t kind_id(const void *data, size_t len);
+
 /* Opens a map or ends the program. */
 void *kind_open(const struct kind *kind, const struct kind_options *options);
 
