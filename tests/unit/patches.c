@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: ISC */
+/* patches.c - what becomes of a patch that is disturbed half-way. The linker sends the calls by which a patch is made and taken
+ * back through the functions below: before any of them an intruder changes keys, or it fails. So each place at which
+ * something can come between is tried, with each key, and what is there afterwards is known. */
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/soma.h>
+
+#include "support.h"
+
+#define KEYS UINT64_C(9)
+#define INTRUDED UINT64_C(555)
+#define CALLS_MAX 64
+
+/* ---- Disturbance ---- */
+
+static struct {
+    bool armed;
+    uint64_t calls;
+    uint64_t keys[CALLS_MAX]; /* of the calls */
+    uint64_t at;              /* before this call, counted from 1, */
+    void (*intruder)(void);   /* this runs, or */
+    enum soma_status answer;  /* it fails so, if not OK: */
+    uint64_t failing;         /* it and the next, so many in all */
+} disturbance;
+
+/* OK: the call may go on. */
+static enum soma_status disturb(uint64_t key)
+{
+    if (!disturbance.armed)
+        return SOMA_OK;
+    if (disturbance.calls < CALLS_MAX)
+        disturbance.keys[disturbance.calls] = key;
+    const uint64_t number = ++disturbance.calls;
+    if (number < disturbance.at || number >= disturbance.at + disturbance.failing)
+        return SOMA_OK;
+    if (disturbance.intruder)
+        disturbance.intruder();
+    return disturbance.answer;
+}
+
+static uint64_t word_of(const void *key)
+{
+    uint64_t word;
+    memcpy(&word, key, sizeof word);
+    return word;
+}
+
+#define ENTRY __attribute__((used))
+enum soma_status __real_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present);
+enum soma_status __real_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired,
+                                     uint64_t *actual);
+enum soma_status __real_soma_u64_remove_if(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t *actual);
+enum soma_status __real_soma_map_put_new(soma_map *map, const void *key, size_t key_len, const void *value,
+                                         size_t value_len, struct soma_bytes *present);
+enum soma_status __real_soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                     size_t expected_len, const void *desired, size_t desired_len,
+                                     struct soma_bytes *actual);
+enum soma_status __real_soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                           size_t expected_len, struct soma_bytes *actual);
+enum soma_status __wrap_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present);
+enum soma_status __wrap_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired,
+                                     uint64_t *actual);
+enum soma_status __wrap_soma_u64_remove_if(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t *actual);
+enum soma_status __wrap_soma_map_put_new(soma_map *map, const void *key, size_t key_len, const void *value,
+                                         size_t value_len, struct soma_bytes *present);
+enum soma_status __wrap_soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                     size_t expected_len, const void *desired, size_t desired_len,
+                                     struct soma_bytes *actual);
+enum soma_status __wrap_soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                           size_t expected_len, struct soma_bytes *actual);
+
+ENTRY enum soma_status __wrap_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present)
+{
+    const enum soma_status status = disturb(key);
+    return status != SOMA_OK ? status : __real_soma_u64_put_new(map, key, value, present);
+}
+
+ENTRY enum soma_status __wrap_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired,
+                                           uint64_t *actual)
+{
+    const enum soma_status status = disturb(key);
+    return status != SOMA_OK ? status : __real_soma_u64_cas(map, key, expected, desired, actual);
+}
+
+ENTRY enum soma_status __wrap_soma_u64_remove_if(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t *actual)
+{
+    const enum soma_status status = disturb(key);
+    return status != SOMA_OK ? status : __real_soma_u64_remove_if(map, key, expected, actual);
+}
+
+ENTRY enum soma_status __wrap_soma_map_put_new(soma_map *map, const void *key, size_t key_len, const void *value,
+                                               size_t value_len, struct soma_bytes *present)
+{
+    const enum soma_status status = disturb(word_of(key));
+    return status != SOMA_OK ? status : __real_soma_map_put_new(map, key, key_len, value, value_len, present);
+}
+
+ENTRY enum soma_status __wrap_soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                           size_t expected_len, const void *desired, size_t desired_len,
+                                           struct soma_bytes *actual)
+{
+    const enum soma_status status = disturb(word_of(key));
+    return status != SOMA_OK
+               ? status
+               : __real_soma_map_cas(map, key, key_len, expected, expected_len, desired, desired_len, actual);
+}
+
+ENTRY enum soma_status __wrap_soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
+                                                 size_t expected_len, struct soma_bytes *actual)
+{
+    const enum soma_status status = disturb(word_of(key));
+    return status != SOMA_OK ? status : __real_soma_map_remove_if(map, key, key_len, expected, expected_len, actual);
+}
+
+/* ---- A map, and a patch for it ---- */
+
+static struct {
+    bool of_words;
+    soma_u64 *words;
+    soma_map *bytes;
+    soma_view *beside; /* or NULL */
+    uint64_t first;    /* keys of the intruder */
+    uint64_t second;
+    bool removes;
+} world;
+
+static soma_patch *patches[2]; /* of bytes, of words */
+
+/* 0 is none. So each third is inserted, removed, replaced. */
+static uint64_t before(uint64_t key)
+{
+    return key % 3 == 0 ? 0 : 100 + key;
+}
+
+static uint64_t after(uint64_t key)
+{
+    return key % 3 == 1 ? 0 : 200 + key;
+}
+
+/* Byte values have 8, 16 or 24 bytes of the word. */
+static void store(uint64_t key, uint64_t value)
+{
+    const uint64_t text[3] = {value, value, value};
+    enum soma_status status;
+    if (value == 0)
+        status = world.of_words ? soma_u64_remove(world.words, key, NULL)
+                                : soma_map_remove(world.bytes, &key, sizeof key, NULL);
+    else
+        status = world.of_words ? soma_u64_put(world.words, key, value, NULL)
+                                : soma_map_put(world.bytes, &key, sizeof key, text, 8 * (1 + value % 3), NULL);
+    EXPECT(status >= 0);
+}
+
+static uint64_t now_at(uint64_t key)
+{
+    uint64_t text[3] = {0, 0, 0};
+    size_t len = 0;
+    if (world.of_words)
+        return soma_u64_get(world.words, key, &text[0]) == SOMA_OK ? text[0] : 0;
+    if (soma_map_get_copy(world.bytes, &key, sizeof key, text, sizeof text, &len) == SOMA_OK)
+        EXPECT_EQ(len, 8 * (1 + text[0] % 3));
+    return text[0];
+}
+
+static void intrude_at(uint64_t key)
+{
+    store(key, world.removes && now_at(key) != 0 ? 0 : INTRUDED);
+}
+
+static void intrude(void)
+{
+    intrude_at(world.first);
+    if (world.second != world.first)
+        intrude_at(world.second);
+}
+
+static uint64_t intruded(uint64_t key, uint64_t was)
+{
+    const bool here = key == world.first || key == world.second;
+    return !here ? was : world.removes && was != 0 ? 0 : INTRUDED;
+}
+
+static soma_view *look(void)
+{
+    soma_view *view = NULL;
+    EXPECT_EQ(world.of_words ? soma_u64_view_open(world.words, &view) : soma_map_view_open(world.bytes, &view),
+              SOMA_OK);
+    return view;
+}
+
+static void open_world(bool of_words, bool with_view)
+{
+    memset(&world, 0, sizeof world);
+    memset(&disturbance, 0, sizeof disturbance);
+    world.of_words = of_words;
+    if ((of_words ? soma_u64_new(NULL, &world.words) : soma_map_new(NULL, &world.bytes)) != SOMA_OK)
+        abort();
+    for (uint64_t key = 0; key < KEYS; key++) {
+        if (before(key))
+            store(key, before(key));
+    }
+    if (with_view)
+        world.beside = look();
+}
+
+static void close_world(void)
+{
+    soma_view_close(world.beside);
+    soma_u64_free(world.words);
+    soma_map_free(world.bytes);
+    soma_barrier_wait();
+}
+
+/* The patch that every world takes. */
+static void make_patches(void)
+{
+    for (int words = 0; words < 2; words++) {
+        open_world(words, false);
+        soma_view *const from = look();
+        for (uint64_t key = 0; key < KEYS; key++)
+            store(key, after(key));
+        soma_view *const to = look();
+        EXPECT_EQ(soma_patch_make(from, to, &patches[words]), SOMA_OK);
+        soma_view_close(from);
+        soma_view_close(to);
+        close_world();
+    }
+}
+
+static void free_patches(void)
+{
+    soma_patch_free(patches[0]);
+    soma_patch_free(patches[1]);
+    EXPECT(!leaks_found());
+}
+
+static enum soma_status apply(struct soma_patch_outcome *outcome)
+{
+    const struct soma_bytes bytes = soma_patch_bytes(patches[world.of_words]);
+    disturbance.armed = true;
+    const enum soma_status status = world.of_words ? soma_patch_apply_u64(world.words, bytes, outcome)
+                                                   : soma_patch_apply_map(world.bytes, bytes, outcome);
+    disturbance.armed = false;
+    return status;
+}
+
+/* The first `made` differences are there, the others are not; but for the intruder's keys, if it has been. */
+static void must_have(uint64_t made, bool with_intruder)
+{
+    for (uint64_t key = 0; key < KEYS; key++) {
+        const uint64_t want = key < made ? after(key) : before(key);
+        if (with_intruder && (key == world.first || key == world.second))
+            EXPECT(now_at(key) == 0 || now_at(key) == INTRUDED);
+        else
+            EXPECT_EQ(now_at(key), want);
+    }
+    if (world.beside) {
+        soma_view *const now = look();
+        for (uint64_t key = 0; world.of_words && key < KEYS; key++) {
+            uint64_t value = 0;
+            EXPECT_EQ(soma_view_get_u64(world.beside, key, &value), before(key) ? SOMA_OK : SOMA_ABSENT);
+            EXPECT_EQ(value, before(key));
+        }
+        soma_view_close(now);
+    }
+    verified(KEYS);
+}
+
+/* ---- Intruders ---- */
+
+/* Before call `at` of a patch in which two keys, or one, are changed then. */
+static void disturbed(bool of_words, bool with_view, bool removes, uint64_t at)
+{
+    for (uint64_t first = 0; first < KEYS; first++) {
+        for (uint64_t second = first; second < KEYS; second++) {
+            open_world(of_words, with_view);
+            world.first = first;
+            world.second = second;
+            world.removes = removes;
+            disturbance.at = at;
+            disturbance.failing = 1;
+            disturbance.intruder = intrude;
+            struct soma_patch_outcome outcome = {99, 99};
+            const enum soma_status status = apply(&outcome);
+            const uint64_t made = at - 1; /* then */
+            if (second < made) {
+                EXPECT_EQ(status, SOMA_OK);
+                EXPECT(outcome.number == KEYS && outcome.kept == 0);
+                must_have(KEYS, true);
+            } else {
+                EXPECT_EQ(status, SOMA_CHANGED);
+                EXPECT_EQ(outcome.number, first < made ? second : first);
+                EXPECT_EQ(outcome.kept, first < made ? 1 : 0);
+                must_have(0, true);
+            }
+            EXPECT_EQ(now_at(first), intruded(first, first < made ? after(first) : before(first)));
+            EXPECT_EQ(now_at(second), intruded(second, second < made ? after(second) : before(second)));
+            close_world();
+        }
+    }
+}
+
+static void intruders(const void *arg)
+{
+    const bool of_words = *(const int *)arg == 0;
+    make_patches();
+    for (uint64_t at = 1; at <= KEYS; at++) {
+        for (int how = 0; how < 4; how++)
+            disturbed(of_words, how & 1, how & 2, at);
+    }
+    free_patches();
+}
+
+/* ---- Failures ---- */
+
+/* Call `at` and the next fail, so many; then all goes well. They are tried again, but for the first, which ends the patch. */
+static void failed(bool of_words, enum soma_status answer, uint64_t at, uint64_t failing)
+{
+    open_world(of_words, at % 2);
+    disturbance.at = at;
+    disturbance.answer = answer;
+    disturbance.failing = failing;
+    struct soma_patch_outcome outcome = {99, 99};
+    EXPECT_EQ(apply(&outcome), answer);
+    EXPECT_EQ(outcome.number, at - 1);
+    EXPECT_EQ(outcome.kept, 0);
+    must_have(0, false);
+    EXPECT_EQ(disturbance.calls, at == 1 ? 1 : at + failing - 1 + at - 1);
+    for (uint64_t i = 0; i < at; i++)
+        EXPECT_EQ(disturbance.keys[i], i);
+    for (uint64_t i = 0; i + 1 < at; i++) /* from the last back to the first */
+        EXPECT_EQ(disturbance.keys[disturbance.calls - 1 - i], i);
+    close_world();
+}
+
+/* Memory that does not come back any more: what has been made stays, and is told of. */
+static void failed_for_good(bool of_words, uint64_t at)
+{
+    open_world(of_words, false);
+    disturbance.at = at;
+    disturbance.answer = SOMA_E_NOMEM;
+    disturbance.failing = 1000000;
+    struct soma_patch_outcome outcome = {99, 99};
+    EXPECT_EQ(apply(&outcome), SOMA_E_NOMEM);
+    EXPECT_EQ(outcome.number, at - 1);
+    EXPECT_EQ(outcome.kept, at - 1);
+    must_have(at - 1, false);
+    close_world();
+}
+
+static void failures_of_calls(const void *arg)
+{
+    const bool of_words = *(const int *)arg == 0;
+    make_patches();
+    for (uint64_t at = 1; at <= KEYS; at++) {
+        for (uint64_t failing = 1; failing <= 10; failing += 3) {
+            failed(of_words, SOMA_E_NOMEM, at, failing);
+            failed(of_words, SOMA_E_LIMIT, at, failing);
+        }
+    }
+    failed_for_good(of_words, 1);
+    failed_for_good(of_words, 4);
+    free_patches();
+}
+
+/* ---- A seeded bug ---- */
+
+/* An intruder who comes unseen: the checks must not hold. */
+static void canary(const void *arg)
+{
+    struct soma_patch_outcome outcome = {99, 99};
+    make_patches();
+    open_world(*(const int *)arg == 0, false);
+    EXPECT_EQ(apply(&outcome), SOMA_OK);
+    intrude_at(4);
+    canary_begin();
+    must_have(KEYS, false);
+    EXPECT_EQ(canary_end(), 1);
+    close_world();
+    free_patches();
+    verified(1);
+}
+
+int main(int argc, char **argv)
+{
+    static const int words = 0;
+    static const int bytes = 1;
+    const struct test_case cases[] = {
+        {"intruders-u64", intruders, &words},
+        {"intruders-map", intruders, &bytes},
+        {"failures-u64", failures_of_calls, &words},
+        {"failures-map", failures_of_calls, &bytes},
+        {"canary-u64", canary, &words},
+        {"canary-map", canary, &bytes},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
