@@ -44,6 +44,7 @@ enum site {
     CURSOR,
     CURSOR_BYTES,
     VIEW,
+    PATCH,
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
@@ -57,9 +58,9 @@ static const char *const site_names[SITES] = {
     [BATCH] = "a batch of retired memory",   [WORD_ENTRY] = "an entry of a word map",
     [BYTE_ENTRY] = "an entry of a byte map", [CURSOR] = "a cursor",
     [CURSOR_BYTES] = "a cursor's bytes",     [VIEW] = "a view, and what is made of it",
-    [RANGE] = "a map's addresses",           [FIRST_PAGE] = "a map's first page",
-    [VIEW_SLOTS] = "slots for views",        [MORE_PAGES] = "pages for growth",
-    [OTHER] = "something unknown",
+    [PATCH] = "a patch, and what it needs",  [RANGE] = "a map's addresses",
+    [FIRST_PAGE] = "a map's first page",     [VIEW_SLOTS] = "slots for views",
+    [MORE_PAGES] = "pages for growth",       [OTHER] = "something unknown",
 };
 
 static struct site_account {
@@ -78,6 +79,7 @@ static bool in_cursor_open; /* nothing else asks for memory in a cursor's calls 
 static bool in_cursor_next;
 static bool in_view_calls;   /* opening, sorting, copying and comparing */
 static bool in_viewing;      /* a view is being opened */
+static bool in_patch_calls;  /* making, inverting, composing and applying */
 static bool set_up_refused;  /* something before main() */
 static bool advice_declined; /* madvise() fails, as it does on locked memory */
 
@@ -98,6 +100,8 @@ static enum site malloc_site(size_t size)
 {
     if (in_cursor_open || in_cursor_next)
         return in_cursor_open ? CURSOR : CURSOR_BYTES;
+    if (in_patch_calls)
+        return PATCH;
     if (in_view_calls)
         return VIEW;
     if (in_viewing && size < BATCH_LEAST)
@@ -845,6 +849,118 @@ static void freezing(void)
     soma_map_free(bytes);
 }
 
+#define PATCH_KEYS 40
+
+/* What a key has in one map or the other; 0: nothing. So some keys are inserted, some removed, some replaced. */
+static uint64_t patch_value(uint64_t key, bool after)
+{
+    return key % 4 == (after ? 1 : 0) ? 0 : key % 4 == 3 ? 7 : 100 + 100 * after + key;
+}
+
+static struct {
+    void *map;
+    soma_patch *patch;
+    bool applied; /* as far as the map's oracle goes */
+} patching;
+
+static void check_patched(void)
+{
+    for (uint64_t key = 0; key < PATCH_KEYS; key++) {
+        uint64_t value = 0;
+        const uint64_t want = patch_value(key, patching.applied);
+        EXPECT_EQ(world.kind->get(patching.map, key, &value), want ? SOMA_OK : SOMA_ABSENT);
+        EXPECT_EQ(value, want);
+    }
+}
+
+/* All or nothing; if all memory is refused from a call on, taking back has none but what was put aside. */
+static void try_apply(unsigned index, void *patch)
+{
+    struct soma_patch_outcome outcome = {0, 0};
+    const struct soma_bytes bytes = soma_patch_bytes(patch);
+    (void)index;
+    arm();
+    const enum soma_status status = world.kind == &kinds[0] ? soma_patch_apply_u64(patching.map, bytes, &outcome)
+                                                            : soma_patch_apply_map(patching.map, bytes, &outcome);
+    patching.applied ^= done_without_map(status, SOMA_OK);
+    EXPECT_EQ(outcome.kept, 0);
+    check_patched();
+}
+
+/* There is one if there was memory for it. */
+static void made_or_not(enum soma_status status, soma_patch *const *patch)
+{
+    EXPECT_EQ(done_without_map(status, SOMA_OK), *patch != NULL);
+}
+
+/* There and back, the latter by a thread that may not get a record; and both put together. */
+static void try_patch(soma_patch *patch)
+{
+    soma_patch *inverse = NULL;
+    soma_patch *nothing = NULL;
+    try_apply(0, patch);
+    arm();
+    made_or_not(soma_patch_invert(soma_patch_bytes(patch), &inverse), &inverse);
+    if (inverse) {
+        arm();
+        made_or_not(soma_patch_compose(soma_patch_bytes(patch), soma_patch_bytes(inverse), &nothing), &nothing);
+        if (patching.applied)
+            crew_run(1, try_apply, inverse);
+    }
+    soma_patch_free(inverse);
+    soma_patch_free(nothing);
+}
+
+static void fill_for_patch(void *map, bool after)
+{
+    for (uint64_t key = 0; key < PATCH_KEYS; key++) {
+        if (patch_value(key, after))
+            EXPECT_EQ(world.kind->put(map, key, patch_value(key, after), NULL), SOMA_INSERTED);
+    }
+}
+
+/* A patch between two maps, for one of which a view stays open, or none. */
+static void patch_once(bool beside)
+{
+    static const struct kind_options plain;
+    soma_view *before = NULL;
+    soma_view *after = NULL;
+    soma_patch *patch = NULL;
+    void *other = kind_open(world.kind, &plain);
+    patching.map = kind_open(world.kind, &plain);
+    patching.applied = false;
+    fill_for_patch(patching.map, false);
+    fill_for_patch(other, true);
+    EXPECT_EQ(world.kind->view(patching.map, &before), SOMA_OK);
+    EXPECT_EQ(world.kind->view(other, &after), SOMA_OK);
+    in_patch_calls = true;
+    arm();
+    made_or_not(soma_patch_make(before, after, &patch), &patch);
+    arm();
+    if (patch)
+        (void)done_without_map(soma_patch_fits(before, soma_patch_bytes(patch), NULL), SOMA_OK);
+    soma_view_close(after);
+    if (!beside)
+        soma_view_close(before);
+    if (patch)
+        try_patch(patch);
+    atomic_store(&armed, false);
+    in_patch_calls = false;
+    if (beside)
+        soma_view_close(before);
+    soma_patch_free(patch);
+    world.kind->close(patching.map);
+    world.kind->close(other);
+    soma_barrier_wait();
+    verified(1);
+}
+
+static void patches(void)
+{
+    patch_once(false);
+    patch_once(true);
+}
+
 /* One that cannot be opened leaves nothing behind; then it is opened without faults. */
 static void view_open(int v)
 {
@@ -1317,6 +1433,10 @@ int main(int argc, char **argv)
         {"walks-map-all-after", faults, &(const struct setup){walks, 1, true}},
         {"freezing-one", faults, &(const struct setup){freezing, 0, false}},
         {"freezing-all-after", faults, &(const struct setup){freezing, 0, true}},
+        {"patches-u64-one", faults, &(const struct setup){patches, 0, false}},
+        {"patches-u64-all-after", faults, &(const struct setup){patches, 0, true}},
+        {"patches-map-one", faults, &(const struct setup){patches, 1, false}},
+        {"patches-map-all-after", faults, &(const struct setup){patches, 1, true}},
         {"sites", sites, NULL}, /* after all that may refuse */
         {"pages-back", pages_case, NULL},
         {"pages-stay", pages_case, "stay"},
