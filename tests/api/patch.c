@@ -263,6 +263,9 @@ Test(patch, order_of_strings)
         cr_assert_eq(difference.after.len, i % 3);
     }
     cr_assert_eq(soma_patch_next(&reader, &difference), SOMA_END);
+    soma_patch *twice = NULL; /* what is there cannot be inserted */
+    const struct soma_bytes bytes = soma_patch_bytes(patches.bytes);
+    cr_assert_eq(soma_patch_compose(bytes, bytes, &twice), SOMA_CHANGED);
     free_both(patches);
     look_away(before);
     look_away(after);
