@@ -53,6 +53,7 @@ extern const struct bench bench_views;
 extern const struct bench bench_frozen;
 extern const struct bench bench_diff;
 extern const struct bench bench_digest;
+extern const struct bench bench_patch;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {

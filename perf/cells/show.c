@@ -123,6 +123,8 @@ static const char *verdict(const struct target *target, double measured)
 
 void report_targets(const struct bench *bench, FILE *page)
 {
+    if (bench->target_count == 0)
+        return;
     static const char *const heads[] = {"target", "verdict", "wanted", "measured"};
     struct table table = {.heads = heads, .columns = 4, .left = 2};
     char text[FIGURE_TEXT];
