@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: ISC */
-/* patches.c - what becomes of a patch that is disturbed half-way. The linker sends the calls by which a patch is made and taken
- * back through the functions below: before any of them an intruder changes keys, or it fails. So each place at which
- * something can come between is tried, with each key, and what is there afterwards is known. */
+/* patches.c - bytes that are nearly a patch, with the right checksum; and what becomes of a patch that is disturbed half-way. For
+ * that the linker sends the calls by which a patch is made and taken back through the functions below: before any of them an intruder
+ * changes keys, or it fails. So each place at which something can come between is tried, with each key, and what is there
+ * afterwards is known. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include <soma/soma.h>
 
+#include "diff/patch.h"
 #include "support.h"
 
 #define KEYS UINT64_C(9)
@@ -302,6 +305,21 @@ static void disturbed(bool of_words, bool with_view, bool removes, uint64_t at)
     }
 }
 
+/* What does not fit is seen before anything is changed. */
+static void misfits(bool of_words)
+{
+    for (uint64_t key = 0; key < KEYS; key++) {
+        open_world(of_words, false);
+        world.first = world.second = key;
+        intrude();
+        struct soma_patch_outcome outcome = {99, 99};
+        EXPECT_EQ(apply(&outcome), SOMA_CHANGED);
+        EXPECT(outcome.number == key && outcome.kept == 0 && disturbance.calls == 0);
+        must_have(0, true);
+        close_world();
+    }
+}
+
 static void intruders(const void *arg)
 {
     const bool of_words = *(const int *)arg == 0;
@@ -310,6 +328,7 @@ static void intruders(const void *arg)
         for (int how = 0; how < 4; how++)
             disturbed(of_words, how & 1, how & 2, at);
     }
+    misfits(of_words);
     free_patches();
 }
 
@@ -365,6 +384,94 @@ static void failures_of_calls(const void *arg)
     free_patches();
 }
 
+/* ---- Bytes ---- */
+
+#define HEADER 48
+#define CHECKSUM 8
+#define BODY_MAX 40
+
+/* A patch of these differences, good or not; the checksum is right. */
+struct made_up {
+    bool good;
+    unsigned char kind;
+    unsigned char count[3];
+    const char *body;
+    size_t len;
+    int more; /* bytes that the size in the header has more than there are */
+};
+
+#define BODY(text) text, sizeof text - 1
+
+static const struct made_up made_up[] = {
+    /* words */
+    {true, 1, {0, 0, 0}, BODY(""), 0},
+    {true, 1, {1, 0, 0}, BODY("\1\5\7"), 0},
+    {true, 1, {1, 1, 1}, BODY("\3\5\7\2\0\0\1\1\4\0"), 0},
+    {true, 1, {2, 0, 0}, BODY("\1\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1\0\1\0\0"), 0},
+    {false, 1, {1, 0, 0}, BODY("\1\5\7"), 1},
+    {false, 1, {1, 0, 0}, BODY("\1\5\7"), -1},
+    {false, 0, {1, 0, 0}, BODY("\1\5\7"), 0},
+    {false, 3, {1, 0, 0}, BODY("\1\5\7"), 0},
+    {false, 1, {0, 1, 0}, BODY("\1\5\7"), 0},
+    {false, 1, {2, 0, 0}, BODY("\1\5\7"), 0},
+    {false, 1, {0, 0, 0}, BODY("\1\5\7"), 0},
+    {false, 1, {1, 0, 0}, BODY(""), 0},
+    {false, 1, {1, 0, 0}, BODY("\0\5\7"), 0},
+    {false, 1, {0, 0, 1}, BODY("\4\5\7"), 0},
+    {false, 1, {1, 0, 0}, BODY("\1\5"), 0},
+    {false, 1, {1, 0, 0}, BODY("\1\5\7\0"), 0},
+    {false, 1, {1, 0, 0}, BODY("\1\x85\0\7"), 0},
+    {false, 1, {0, 1, 0}, BODY("\2\5\7\7"), 0},
+    {false, 1, {2, 0, 0}, BODY("\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0\1\0\0"), 0},
+    {false, 1, {2, 0, 0}, BODY("\1\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1\0\1\1\0"), 0},
+    /* byte strings */
+    {true, 2, {1, 0, 0}, BODY("\1\1a\0"), 0},
+    {true, 2, {1, 0, 1}, BODY("\1\0\0\3\1a\1x"), 0},
+    {true, 2, {2, 0, 0}, BODY("\1\1a\0\1\2ab\0"), 0},
+    {true, 2, {0, 1, 0}, BODY("\2\1a\1x\2xy"), 0},
+    {false, 2, {2, 0, 0}, BODY("\1\1a\0\1\1a\0"), 0},
+    {false, 2, {2, 0, 0}, BODY("\1\1b\0\1\1a\0"), 0},
+    {false, 2, {2, 0, 0}, BODY("\1\2ab\0\1\1a\0"), 0},
+    {false, 2, {0, 1, 0}, BODY("\2\1a\1x\1x"), 0},
+    {false, 2, {1, 0, 0}, BODY("\1\5a\0"), 0},
+    {false, 2, {1, 0, 0}, BODY("\1\1a\1"), 0},
+    {false, 2, {1, 0, 0}, BODY("\1\xff\xff\xff\xff\7\0"), 0},
+    {false, 2, {1, 0, 0}, BODY("\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0"), 0},
+};
+
+/* In memory of its very size. */
+static unsigned char *write_made_up(const struct made_up *made, size_t *len)
+{
+    *len = HEADER + made->len + CHECKSUM;
+    unsigned char *bytes = need(1, *len);
+    memcpy(bytes, "somaptch\1\0\0", 12);
+    bytes[12] = made->kind;
+    bytes[16] = (unsigned char)(*len + (size_t)made->more);
+    for (int i = 0; i < 3; i++)
+        bytes[24 + 8 * i] = made->count[i];
+    memcpy(bytes + HEADER, made->body, made->len);
+    const uint64_t checksum = soma__patch_checksum(bytes, *len);
+    for (size_t i = 0; i < CHECKSUM; i++)
+        bytes[HEADER + made->len + i] = (unsigned char)(checksum >> 8 * i);
+    return bytes;
+}
+
+static void bytes(const void *unused)
+{
+    (void)unused;
+    for (size_t i = 0; i < sizeof made_up / sizeof made_up[0]; i++) {
+        size_t len;
+        unsigned char *const bytes = write_made_up(&made_up[i], &len);
+        const enum soma_status status = soma_patch_check((struct soma_bytes){bytes, len}, NULL);
+        if (!EXPECT_EQ(status, made_up[i].good ? SOMA_OK : SOMA_E_CORRUPT))
+            printf("# the one of number %zu\n", i);
+        bytes[8] = 2;
+        EXPECT_EQ(soma_patch_check((struct soma_bytes){bytes, len}, NULL), SOMA_E_UNSUPPORTED);
+        free(bytes);
+        verified(1);
+    }
+}
+
 /* ---- A seeded bug ---- */
 
 /* An intruder who comes unseen: the checks must not hold. */
@@ -385,15 +492,16 @@ static void canary(const void *arg)
 
 int main(int argc, char **argv)
 {
-    static const int words = 0;
-    static const int bytes = 1;
+    static const int of_words = 0;
+    static const int of_bytes = 1;
     const struct test_case cases[] = {
-        {"intruders-u64", intruders, &words},
-        {"intruders-map", intruders, &bytes},
-        {"failures-u64", failures_of_calls, &words},
-        {"failures-map", failures_of_calls, &bytes},
-        {"canary-u64", canary, &words},
-        {"canary-map", canary, &bytes},
+        {"bytes", bytes, NULL},
+        {"intruders-u64", intruders, &of_words},
+        {"intruders-map", intruders, &of_bytes},
+        {"failures-u64", failures_of_calls, &of_words},
+        {"failures-map", failures_of_calls, &of_bytes},
+        {"canary-u64", canary, &of_words},
+        {"canary-map", canary, &of_bytes},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
