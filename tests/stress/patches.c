@@ -3,22 +3,25 @@
  *
  * others  Threads count on keys that no patch touches, and an auditor looks through views. Each patch is made, no count is lost,
  *         and each view has a beginning of the patch and nothing behind it.
- * same    Intruders take a key's value away, leave a word of their own, and put back what they took. Nobody may store over
- *         their word. A patch that meets one is not made: of its keys none has the value after, but for those that the
+ * same    Intruders take a key's value away, leave a word of their own, and put back what they took; and they hold the
+ *         patch up, by a signal, wherever it is. Nobody may store over their word. A patch that meets one is not made: of its keys none has the value after, but for those that the
  *         outcome says were kept, which are just as many. */
+#include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <soma/soma.h>
 
 #include "kinds.h"
 #include "support.h"
 
-#define KEYS 300  /* in patches that nobody disturbs */
-#define SAME 2000 /* in those that somebody does: so many that most meet somebody */
+#define KEYS 300 /* in patches that nobody disturbs */
+#define SAME 300 /* in those that somebody does */
 #define COUNTERS UINT64_C(100000)
 #define THREADS 3
 
@@ -29,6 +32,8 @@ static struct {
     soma_patch *patches[2]; /* there, and back */
     uint64_t *order;        /* the keys, as the patch has them */
     double end;
+    pthread_t patcher;
+    pthread_barrier_t known; /* who that is */
     atomic_bool over;
     atomic_bool caught; /* somebody's word was stored over */
     uint64_t made;      /* patches */
@@ -261,30 +266,22 @@ static void put_back(const struct held *held)
     verified(1);
 }
 
-/* Looks at the patch's first key until it changes, at most so often; then a patch is under way. Gives the state that it brings. */
-static int wait_for_patch(unsigned most)
+static void doze(int signal)
 {
-    const uint64_t first = run.order[0];
-    const uint64_t was = now_at(first);
-    while (most-- > 0 && now_at(first) == was)
-        ;
-    return was == value_of(first, 0);
+    (void)signal;
+    (void)nanosleep(&(const struct timespec){.tv_nsec = 200000}, NULL);
 }
 
-/* Takes the last key of a patch that is under way, and perhaps some that have been made already. */
+/* Holds the patch up wherever it is, takes some keys, and keeps them for about as long as it may take to be gone on with. */
 static void ambush(struct rng *rng, uint64_t word)
 {
-    const int brings = wait_for_patch(20000);
-    struct held early[3] = {{.is = false}};
-    const uint64_t early_ones = rng_below(rng, 4);
-    for (uint64_t i = 0; i < early_ones; i++)
-        early[i] = take(run.order[i], brings, word + i);
-    const struct held last = take(run.order[run.keys - 1 - rng_below(rng, 3)], !brings, word + early_ones);
-    for (uint64_t i = rng_below(rng, 200); i > 0; i--)
-        (void)now_at(run.order[i]);
-    for (uint64_t i = 0; i < early_ones; i++)
-        put_back(&early[i]);
-    put_back(&last);
+    struct held held[4];
+    pthread_kill(run.patcher, SIGUSR1);
+    for (uint64_t i = 0; i < 4; i++)
+        held[i] = take(rng_below(rng, run.keys), (int)rng_below(rng, 2), word + i);
+    (void)nanosleep(&(const struct timespec){.tv_nsec = (long)rng_below(rng, 600000)}, NULL);
+    for (uint64_t i = 0; i < 4; i++)
+        put_back(&held[i]);
 }
 
 static void intrude(unsigned index)
@@ -292,7 +289,7 @@ static void intrude(unsigned index)
     struct rng rng = rng_new(index);
     uint64_t word = (uint64_t)index << 32;
     for (; !atomic_load(&run.over); word += 4) {
-        if (rng_below(&rng, 4) == 0) {
+        if (rng_below(&rng, 16) == 0) {
             ambush(&rng, word);
             continue;
         }
@@ -312,18 +309,32 @@ static void patch_carelessly(void)
 
 static void same_body(unsigned index, void *careless)
 {
+    if (index == 0)
+        run.patcher = pthread_self();
+    pthread_barrier_wait(&run.known);
     if (index == 0 && careless)
         patch_carelessly();
     else if (index == 0)
         patch_disturbed();
     else
         intrude(index);
+    pthread_barrier_wait(&run.known); /* nobody is sent a signal who is no more */
+}
+
+static void run_same(int kind, bool careless)
+{
+    open_run(kind, SAME);
+    if (careless)
+        run.end = now_seconds() + 60; /* it ends as soon as somebody's word is gone */
+    signal(SIGUSR1, doze);
+    pthread_barrier_init(&run.known, NULL, THREADS);
+    crew_run(THREADS, same_body, careless ? &run : NULL);
+    pthread_barrier_destroy(&run.known);
 }
 
 static void same(const void *kind)
 {
-    open_run(*(const int *)kind, SAME);
-    crew_run(THREADS, same_body, NULL);
+    run_same(*(const int *)kind, false);
     printf("# %llu patches made, %llu met somebody, %llu keys kept\n", (unsigned long long)run.made,
            (unsigned long long)run.met, (unsigned long long)run.kept);
     verified(run.made);
@@ -334,10 +345,8 @@ static void same(const void *kind)
 
 static void canary(const void *kind)
 {
-    open_run(*(const int *)kind, SAME);
-    run.end = now_seconds() + 60; /* it ends as soon as somebody's word is gone */
     canary_begin();
-    crew_run(THREADS, same_body, &run);
+    run_same(*(const int *)kind, true);
     EXPECT(canary_end() >= 1);
     verified(1);
     close_run();
