@@ -552,6 +552,10 @@ Test(patch, does_not_fit_strings)
     static const char *const others[] = {"valuf", "valu", "values", ""};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
         put_text(a.bytes, "key", others[i]);
+        soma_view *now = NULL;
+        cr_assert_eq(soma_map_view_open(a.bytes, &now), SOMA_OK);
+        cr_assert_eq(soma_patch_fits(now, soma_patch_bytes(patch), NULL), SOMA_CHANGED);
+        soma_view_close(now);
         cr_assert_eq(soma_patch_apply_map(a.bytes, soma_patch_bytes(patch), NULL), SOMA_CHANGED);
     }
     put_text(a.bytes, "key", "value");
@@ -684,6 +688,45 @@ Test(patch, composes)
     look_away(first);
     look_away(second);
     look_away(third);
+    close_both(maps);
+}
+
+/* Of one key, whose value is absent, empty or a text: which of the patches between any two fits behind which. */
+Test(patch, composes_if_it_fits)
+{
+    enum {
+        STATES = 4
+    };
+    static const char *const values[STATES] = {NULL, "", "one", "two"};
+    const struct both maps = open_both();
+    struct views views[STATES];
+    for (int i = 0; i < STATES; i++) {
+        if (values[i])
+            put_text(maps.bytes, "key", values[i]);
+        views[i] = look(maps);
+    }
+    for (int n = 0; n < STATES * STATES * STATES * STATES; n++) {
+        const int at[4] = {n % STATES, n / STATES % STATES, n / STATES / STATES % STATES, n / STATES / STATES / STATES};
+        if (at[0] == at[1] || at[2] == at[3])
+            continue;
+        soma_patch *first = NULL;
+        soma_patch *second = NULL;
+        soma_patch *both = NULL;
+        soma_patch *whole = NULL;
+        cr_assert_eq(soma_patch_make(views[at[0]].bytes, views[at[1]].bytes, &first), SOMA_OK);
+        cr_assert_eq(soma_patch_make(views[at[2]].bytes, views[at[3]].bytes, &second), SOMA_OK);
+        cr_assert_eq(soma_patch_make(views[at[0]].bytes, views[at[3]].bytes, &whole), SOMA_OK);
+        cr_assert_eq(soma_patch_compose(soma_patch_bytes(first), soma_patch_bytes(second), &both),
+                     at[1] == at[2] ? SOMA_OK : SOMA_CHANGED);
+        if (both)
+            must_be_same(soma_patch_bytes(both), soma_patch_bytes(whole));
+        soma_patch_free(first);
+        soma_patch_free(second);
+        soma_patch_free(both);
+        soma_patch_free(whole);
+    }
+    for (int i = 0; i < STATES; i++)
+        look_away(views[i]);
     close_both(maps);
 }
 

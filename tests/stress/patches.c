@@ -4,8 +4,8 @@
  * others  Threads count on keys that no patch touches, and an auditor looks through views. Each patch is made, no count is lost,
  *         and each view has a beginning of the patch and nothing behind it.
  * same    Intruders take a key's value away, leave a word of their own, and put back what they took; and they hold the
- *         patch up, by a signal, wherever it is. Nobody may store over their word. A patch that meets one is not made: of its keys none has the value after, but for those that the
- *         outcome says were kept, which are just as many. */
+ *         patch up, by a signal, wherever it is. Nobody may store over their word. A patch that meets one is not made: of
+ *         its keys none has the value after, but for those that the outcome says were kept, which are just as many. */
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>

@@ -410,14 +410,14 @@ static const struct made_up made_up[] = {
     {true, 1, {2, 0, 0}, BODY("\1\xfe\xff\xff\xff\xff\xff\xff\xff\xff\1\0\1\0\0"), 0},
     {false, 1, {1, 0, 0}, BODY("\1\5\7"), 1},
     {false, 1, {1, 0, 0}, BODY("\1\5\7"), -1},
-    {false, 0, {1, 0, 0}, BODY("\1\5\7"), 0},
-    {false, 3, {1, 0, 0}, BODY("\1\5\7"), 0},
+    {false, 0, {1, 0, 0}, BODY("\1\1a\0"), 0},
+    {false, 3, {1, 0, 0}, BODY("\1\1a\0"), 0},
     {false, 1, {0, 1, 0}, BODY("\1\5\7"), 0},
     {false, 1, {2, 0, 0}, BODY("\1\5\7"), 0},
     {false, 1, {0, 0, 0}, BODY("\1\5\7"), 0},
     {false, 1, {1, 0, 0}, BODY(""), 0},
-    {false, 1, {1, 0, 0}, BODY("\0\5\7"), 0},
-    {false, 1, {0, 0, 1}, BODY("\4\5\7"), 0},
+    {false, 1, {0, 0, 0}, BODY("\0\5\7\10"), 0},
+    {false, 1, {0, 0, 0}, BODY("\4\5\7\10"), 0},
     {false, 1, {1, 0, 0}, BODY("\1\5"), 0},
     {false, 1, {1, 0, 0}, BODY("\1\5\7\0"), 0},
     {false, 1, {1, 0, 0}, BODY("\1\x85\0\7"), 0},
@@ -439,6 +439,13 @@ static const struct made_up made_up[] = {
     {false, 2, {1, 0, 0}, BODY("\1\xff\xff\xff\xff\xff\xff\xff\xff\xff\1\0"), 0},
 };
 
+static void put_checksum(unsigned char *bytes, size_t len)
+{
+    const uint64_t checksum = soma__patch_checksum(bytes, len);
+    for (size_t i = 0; i < CHECKSUM; i++)
+        bytes[len - CHECKSUM + i] = (unsigned char)(checksum >> 8 * i);
+}
+
 /* In memory of its very size. */
 static unsigned char *write_made_up(const struct made_up *made, size_t *len)
 {
@@ -450,9 +457,7 @@ static unsigned char *write_made_up(const struct made_up *made, size_t *len)
     for (int i = 0; i < 3; i++)
         bytes[24 + 8 * i] = made->count[i];
     memcpy(bytes + HEADER, made->body, made->len);
-    const uint64_t checksum = soma__patch_checksum(bytes, *len);
-    for (size_t i = 0; i < CHECKSUM; i++)
-        bytes[HEADER + made->len + i] = (unsigned char)(checksum >> 8 * i);
+    put_checksum(bytes, *len);
     return bytes;
 }
 
@@ -467,6 +472,10 @@ static void bytes(const void *unused)
             printf("# the one of number %zu\n", i);
         bytes[8] = 2;
         EXPECT_EQ(soma_patch_check((struct soma_bytes){bytes, len}, NULL), SOMA_E_UNSUPPORTED);
+        bytes[8] = 1;
+        bytes[3] = 'b';
+        put_checksum(bytes, len);
+        EXPECT_EQ(soma_patch_check((struct soma_bytes){bytes, len}, NULL), SOMA_E_CORRUPT);
         free(bytes);
         verified(1);
     }
