@@ -59,6 +59,11 @@ static void put(struct both maps, uint64_t key, uint64_t value)
     cr_assert_geq(soma_map_put(maps.bytes, &key, sizeof key, text.words, text.len, NULL), 0);
 }
 
+static void put_text(soma_map *map, const char *key, const char *value)
+{
+    cr_assert_geq(soma_map_put(map, key, strlen(key), value, strlen(value), NULL), 0);
+}
+
 static void take(struct both maps, uint64_t key)
 {
     cr_assert_eq(soma_u64_remove(maps.words, key, NULL), SOMA_REMOVED);
@@ -256,6 +261,14 @@ Test(patch, order_of_strings)
     const struct patches patches = make_both(before, after);
     struct soma_patch_reader reader;
     struct soma_difference difference;
+    put_text(maps.bytes, "", "the empty key has another value");
+    const struct views later = look(maps);
+    const struct patches one = make_both(after, later);
+    struct soma_patch_info info;
+    cr_assert_eq(soma_patch_check(soma_patch_bytes(one.bytes), &info), SOMA_OK);
+    cr_assert(info.replaced == 1 && info.inserted == 0 && info.removed == 0);
+    free_both(one);
+    look_away(later);
     cr_assert_eq(soma_patch_begin(soma_patch_bytes(patches.bytes), &reader), SOMA_OK);
     for (size_t i = 0; i < N; i++) {
         cr_assert_eq(soma_patch_next(&reader, &difference), SOMA_OK);
@@ -384,11 +397,6 @@ static void must_be_vector(FILE *page, const soma_view *a, const soma_view *b)
     cr_assert_eq(soma_patch_check((struct soma_bytes){expected, len}, NULL), SOMA_OK);
     must_be_same(soma_patch_bytes(patch), (struct soma_bytes){expected, len});
     soma_patch_free(patch);
-}
-
-static void put_text(soma_map *map, const char *key, const char *value)
-{
-    cr_assert_geq(soma_map_put(map, key, strlen(key), value, strlen(value), NULL), 0);
 }
 
 Test(patch, vectors)

@@ -23,6 +23,7 @@
 
 #include <soma_config.h>
 
+#include "diff/patch.h"
 #include "kinds.h"
 #include "support.h"
 
@@ -1331,6 +1332,27 @@ static void section_protects(void)
     EXPECT_EQ(atomic_load(&calls_run), 1000);
 }
 
+/* An insertion could be made, but not be taken back. */
+static void patch_without_record(void)
+{
+    soma_u64 *map = NULL;
+    struct patch_writer writer;
+    struct soma_patch_outcome outcome = {1, 1};
+    soma_patch *patch = NULL;
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    EXPECT_EQ(soma_u64_put(map, 8, 8, NULL), SOMA_INSERTED);
+    soma__patch_start(&writer, true);
+    soma__patch_add(&writer, &(const struct soma_difference){.what = SOMA_INSERTED, .word = {7, 0, 7}});
+    soma__patch_add(&writer, &(const struct soma_difference){.what = SOMA_REMOVED, .word = {8, 8, 0}});
+    EXPECT_EQ(soma__patch_finish(&writer, SOMA_OK, &patch), SOMA_OK);
+    EXPECT_EQ(soma_patch_apply_u64(map, soma_patch_bytes(patch), &outcome), SOMA_E_NOMEM);
+    EXPECT(outcome.number == 0 && outcome.kept == 0);
+    EXPECT_EQ(soma_u64_count_approx(map), 1);
+    EXPECT_EQ(soma_u64_get(map, 7, NULL), SOMA_ABSENT);
+    soma_patch_free(patch);
+    soma_u64_free(map);
+}
+
 /* No thread has a record: all read, and insert; what would have to retire something is refused. */
 static void without_records(void)
 {
@@ -1347,6 +1369,7 @@ static void without_records(void)
     }
     EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
     EXPECT_EQ(world.kind->clear(world.map), SOMA_E_NOMEM);
+    patch_without_record();
     EXPECT_EQ(world.kind->count(world.map), KEYS);
     world.kind->close(world.map);
     for (uint64_t key = 0; key < KEYS; key++)
