@@ -880,9 +880,12 @@ static void try_apply(unsigned index, void *patch)
     struct soma_patch_outcome outcome = {0, 0};
     const struct soma_bytes bytes = soma_patch_bytes(patch);
     (void)index;
+    const unsigned long before = atomic_load(&accounts[PATCH].refused);
     arm();
     const enum soma_status status = world.kind == &kinds[0] ? soma_patch_apply_u64(patching.map, bytes, &outcome)
                                                             : soma_patch_apply_map(patching.map, bytes, &outcome);
+    if (atomic_load(&accounts[PATCH].refused) > before) /* also if it is only for taking back */
+        EXPECT_EQ(status, SOMA_E_NOMEM);
     patching.applied ^= done_without_map(status, SOMA_OK);
     EXPECT_EQ(outcome.kept, 0);
     check_patched();

@@ -3,6 +3,7 @@
  * that the linker sends the calls by which a patch is made and taken back through the functions below: before any of them an intruder
  * changes keys, or it fails. So each place at which something can come between is tried, with each key, and what is there
  * afterwards is known. */
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,6 +44,8 @@ static enum soma_status disturb(uint64_t key)
     return disturbance.answer;
 }
 
+static atomic_bool memory_refused;
+
 static uint64_t word_of(const void *key)
 {
     uint64_t word;
@@ -51,6 +54,8 @@ static uint64_t word_of(const void *key)
 }
 
 #define ENTRY __attribute__((used))
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
 enum soma_status __real_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present);
 enum soma_status __real_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired,
                                      uint64_t *actual);
@@ -73,6 +78,11 @@ enum soma_status __wrap_soma_map_cas(soma_map *map, const void *key, size_t key_
                                      struct soma_bytes *actual);
 enum soma_status __wrap_soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
                                            size_t expected_len, struct soma_bytes *actual);
+
+ENTRY void *__wrap_malloc(size_t size)
+{
+    return atomic_load(&memory_refused) ? NULL : __real_malloc(size);
+}
 
 ENTRY enum soma_status __wrap_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present)
 {
@@ -332,6 +342,63 @@ static void intruders(const void *arg)
     free_patches();
 }
 
+/* ---- No memory for taking back ---- */
+
+#define MANY UINT64_C(3000)
+
+static void refuse_memory(void)
+{
+    intrude();
+    atomic_store(&memory_refused, true);
+}
+
+/* Of many keys, the last is changed before its turn, and there is no memory from then on: all that is needed to take the others
+ * back has been put aside. */
+static void last_of_many(bool of_words, bool with_view)
+{
+    soma_patch *patch = NULL;
+    struct soma_patch_outcome outcome = {99, 99};
+    open_world(of_words, false);
+    for (uint64_t key = 0; key < MANY; key++)
+        store(key, before(key));
+    soma_view *const from = look();
+    for (uint64_t key = 0; key < MANY; key++)
+        store(key, after(key));
+    soma_view *const to = look();
+    EXPECT_EQ(soma_patch_make(from, to, &patch), SOMA_OK);
+    for (uint64_t key = 0; key < MANY; key++)
+        store(key, before(key));
+    soma_view_close(from);
+    soma_view_close(to);
+    world.beside = with_view ? look() : NULL;
+    world.first = world.second = of_words ? MANY - 1 : UINT64_C(2815); /* in the order of their bytes */
+    disturbance.at = MANY;
+    disturbance.failing = 1;
+    disturbance.intruder = refuse_memory;
+    disturbance.armed = true;
+    const struct soma_bytes bytes = soma_patch_bytes(patch);
+    const enum soma_status status = of_words ? soma_patch_apply_u64(world.words, bytes, &outcome)
+                                             : soma_patch_apply_map(world.bytes, bytes, &outcome);
+    disturbance.armed = false;
+    atomic_store(&memory_refused, false);
+    EXPECT_EQ(status, SOMA_CHANGED);
+    EXPECT_EQ(outcome.number, MANY - 1);
+    EXPECT_EQ(outcome.kept, 0);
+    for (uint64_t key = 0; key < MANY; key++)
+        EXPECT_EQ(now_at(key), key == world.first ? INTRUDED : before(key));
+    soma_patch_free(patch);
+    close_world();
+    verified(MANY);
+}
+
+static void without_memory(const void *arg)
+{
+    const bool of_words = *(const int *)arg == 0;
+    last_of_many(of_words, false);
+    last_of_many(of_words, true);
+    EXPECT(!leaks_found());
+}
+
 /* ---- Failures ---- */
 
 /* Call `at` and the next fail, so many; then all goes well. They are tried again, but for the first, which ends the patch. */
@@ -507,6 +574,8 @@ int main(int argc, char **argv)
         {"bytes", bytes, NULL},
         {"intruders-u64", intruders, &of_words},
         {"intruders-map", intruders, &of_bytes},
+        {"without-memory-u64", without_memory, &of_words},
+        {"without-memory-map", without_memory, &of_bytes},
         {"failures-u64", failures_of_calls, &of_words},
         {"failures-map", failures_of_calls, &of_bytes},
         {"canary-u64", canary, &of_words},
