@@ -56,8 +56,9 @@ static bool of_words(const struct model *m)
 
 static void *new_map(const struct model *m, uint64_t seed)
 {
-    const struct soma_u64_options word_options = {.seed = {seed, 5}};
-    const struct soma_map_options byte_options = {.seed = {seed, 5}};
+    const unsigned flags = m->setup.one_seed ? SOMA_DIGEST : 0; /* so that digests could be compared, too */
+    const struct soma_u64_options word_options = {.seed = {seed, 5}, .flags = flags, .digest_key = {1, 2}};
+    const struct soma_map_options byte_options = {.seed = {seed, 5}, .flags = flags, .digest_key = {1, 2}};
     soma_u64 *words = NULL;
     soma_map *bytes = NULL;
     const enum soma_status status =
