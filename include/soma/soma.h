@@ -17,5 +17,6 @@
 #include <soma/diff.h>
 #include <soma/patch.h>
 #include <soma/frozen.h>
+#include <soma/sync.h>
 
 #endif
