@@ -54,6 +54,7 @@ extern const struct bench bench_frozen;
 extern const struct bench bench_diff;
 extern const struct bench bench_digest;
 extern const struct bench bench_patch;
+extern const struct bench bench_sync;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {
