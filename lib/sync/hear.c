@@ -44,6 +44,8 @@ static enum soma_status hear_slice(struct soma_sync *sync, const struct frame *f
         return corrupt(sync, "SLICE is not due, or not well formed");
     if (head.slice != sync->slice || head.pass != sync->pass)
         return corrupt(sync, "SLICE has another number than is due");
+    if (sync->slice_bits == 0 && !soma_digest_equal(&head.digest, &sync->theirs.digest))
+        return corrupt(sync, "the only SLICE has another digest than the map");
     sync->heard_slice = true;
     sync->heard.part = PART_CHECKS;
     sync->slice_theirs = head.digest;

@@ -1,0 +1,562 @@
+/* SPDX-License-Identifier: ISC */
+/* sync.c - the protocol between two maps, from inside: the sessions and numbers that docs/spec/mapdiff.md shows, byte by byte; every sentence
+ * of it that says what is corrupt; damaged bytes; every decoder at each end of what it reads. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/soma.h>
+
+#include "map/map_internal.h"
+#include "support.h"
+#include "sync/sync.h"
+
+static const uint64_t seed[2] = {UINT64_C(0x0706050403020100), UINT64_C(0x0f0e0d0c0b0a0908)};
+
+static soma_u64 *words_new(void)
+{
+    const struct soma_u64_options options = {.seed = {seed[0], seed[1]}, .flags = SOMA_DIGEST, .digest_key = {1, 2}};
+    soma_u64 *map = NULL;
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    return map;
+}
+
+static soma_map *strings_new(void)
+{
+    const struct soma_map_options options = {.seed = {seed[0], seed[1]}, .flags = SOMA_DIGEST, .digest_key = {1, 2}};
+    soma_map *map = NULL;
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    return map;
+}
+
+static enum soma_status keep_mine(struct soma_conflict *conflict, void *ctx)
+{
+    (void)conflict, (void)ctx;
+    return SOMA_EXISTS;
+}
+
+static struct soma_sync_options options_of(enum soma_sync_role role, bool initiator)
+{
+    return (struct soma_sync_options){
+        .role = role, .initiator = initiator, .nonce = initiator ? 5 : 6, .rule = keep_mine};
+}
+
+static soma_sync *open_words(soma_u64 *map, enum soma_sync_role role, bool initiator)
+{
+    const struct soma_sync_options options = options_of(role, initiator);
+    soma_sync *sync = NULL;
+    EXPECT_EQ(soma_u64_sync_open(map, &options, &sync), SOMA_OK);
+    return sync;
+}
+
+static soma_sync *open_strings(soma_map *map, enum soma_sync_role role, bool initiator)
+{
+    const struct soma_sync_options options = options_of(role, initiator);
+    soma_sync *sync = NULL;
+    EXPECT_EQ(soma_map_sync_open(map, &options, &sync), SOMA_OK);
+    return sync;
+}
+
+/* ---- The vectors of the specification ---- */
+
+static char *spec;
+
+static void read_spec(void)
+{
+    FILE *file = fopen(SPEC, "rb");
+    if (spec || !EXPECT(file != NULL))
+        return;
+    spec = need(1 << 17, 1);
+    EXPECT(fread(spec, 1, (1 << 17) - 1, file) > 0);
+    fclose(file);
+}
+
+/* Whether the table of vectors has this number. */
+static void expect_in_spec(uint64_t number, int digits)
+{
+    char text[20];
+    snprintf(text, sizeof text, "%0*" PRIx64, digits, number);
+    const char *const vectors = strstr(spec, "## Vectors");
+    if (EXPECT(vectors && strstr(vectors, text)))
+        verified(1);
+    else
+        fprintf(stderr, "# not in the specification: %s\n", text);
+}
+
+static void numbers(const void *unused)
+{
+    (void)unused;
+    read_spec();
+    soma_u64 *words = words_new();
+    soma_map *strings = strings_new();
+    const struct soma__mix *mix = soma__u64_mix(words);
+    static const unsigned char bytes[8] = {0, 1, 2, 3, 4, 5, 6, 7};
+    expect_in_spec(soma__siphash24(seed, "", 0), 16);
+    expect_in_spec(soma__siphash13(seed, "", 0), 16);
+    expect_in_spec(soma__siphash13(seed, "a", 1), 16);
+    expect_in_spec(soma__siphash13(seed, bytes, sizeof bytes), 16);
+    expect_in_spec(mix->salt, 16);
+    expect_in_spec(mix->first, 16);
+    expect_in_spec(mix->second, 16);
+    expect_in_spec(soma__mix_hash(mix, 0), 16);
+    expect_in_spec(soma__mix_hash(mix, 1), 16);
+    expect_in_spec(soma__mix_hash(mix, 2), 16);
+    expect_in_spec(soma__mix_hash(mix, UINT64_MAX), 16);
+
+    soma_sync *of_words = open_words(words, SOMA_SYNC_TARGET, true);
+    soma_sync *of_strings = open_strings(strings, SOMA_SYNC_TARGET, true);
+    static const uint64_t one = 1;
+    static const uint64_t two = 2;
+    struct soma_digest digest =
+        soma__sync_entry_digest(of_words, (struct soma_bytes){&one, sizeof one}, (struct soma_bytes){&two, sizeof two});
+    expect_in_spec(digest.lane[0], 16);
+    expect_in_spec(digest.lane[1], 16);
+    digest = soma__sync_entry_digest(of_strings, (struct soma_bytes){"a", 1}, (struct soma_bytes){"b", 1});
+    expect_in_spec(digest.lane[0], 16);
+    expect_in_spec(digest.lane[1], 16);
+    of_strings->key[0] = 5;
+    of_strings->key[1] = 6;
+    const struct soma_digest nothing = {.count = 0};
+    expect_in_spec(soma__sync_check(of_strings, &nothing), 8);
+    expect_in_spec(soma__sync_check(of_strings, &digest), 8);
+    expect_in_spec(soma__sync_agreement(of_words), 16);
+    expect_in_spec(soma__sync_agreement(of_strings), 16);
+    soma_sync_close(of_words);
+    soma_sync_close(of_strings);
+    soma_u64_free(words);
+    soma_map_free(strings);
+}
+
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The bytes of the next block behind `at`: lines of digits behind four spaces. */
+static size_t next_block(const char **at, unsigned char *to)
+{
+    size_t len = 0;
+    const char *line = strstr(*at, "\n    ");
+    while (line && strncmp(line, "\n    ", 5) == 0) {
+        for (line += 5; digit(*line) >= 0; line += 2)
+            to[len++] = (unsigned char)(digit(line[0]) << 4 | digit(line[1]));
+    }
+    *at = line ? line : "";
+    return len;
+}
+
+/* The sides say in turn what stands under a heading. */
+static void expect_session(const char *heading, soma_sync *initiator, soma_sync *responder)
+{
+    static unsigned char said[1 << 14];
+    static unsigned char wanted[1 << 14];
+    soma_sync *const sides[2] = {initiator, responder};
+    read_spec();
+    const char *at = strstr(spec, heading);
+    if (!EXPECT(at != NULL))
+        return;
+    const char *const end = strstr(at + 4, "\n### ");
+    for (unsigned turn = 0;; turn++) {
+        size_t len = 0;
+        enum soma_status status = soma_sync_drain(sides[turn % 2], said, sizeof said, &len);
+        if (status != SOMA_OK) {
+            EXPECT_EQ(status, SOMA_END);
+            break;
+        }
+        EXPECT_EQ(next_block(&at, wanted), len);
+        EXPECT(memcmp(said, wanted, len) == 0);
+        EXPECT(!end || at <= end);
+        status = soma_sync_feed(sides[(turn + 1) % 2], said, len, NULL);
+        EXPECT(status == SOMA_OK || status == SOMA_END);
+        verified(len);
+        if (len == 0)
+            break;
+    }
+    soma_sync_close(initiator);
+    soma_sync_close(responder);
+}
+
+static void sessions(const void *unused)
+{
+    (void)unused;
+    soma_u64 *a = words_new();
+    soma_u64 *b = words_new();
+    for (uint64_t i = 1; i <= 3; i++) {
+        soma_u64_put(a, i + 1, i == 2 ? 31 : 10 * i + 10, NULL);
+        soma_u64_put(b, i, 10 * i, NULL);
+    }
+    expect_session("### A small map, one way", open_words(a, SOMA_SYNC_TARGET, true),
+                   open_words(b, SOMA_SYNC_SOURCE, false));
+    EXPECT_EQ(soma_u64_count_approx(a), 3);
+    soma_u64_clear(a);
+    soma_u64_clear(b);
+    for (uint64_t k = 1; k <= 40; k++) {
+        soma_u64_put(a, k, k * k, NULL);
+        soma_u64_put(b, k, k == 12 ? 0 : k * k, NULL);
+    }
+    soma_u64_remove(a, 7, NULL);
+    soma_u64_remove(b, 9, NULL);
+    expect_session("### A range that is divided", open_words(a, SOMA_SYNC_TARGET, true),
+                   open_words(b, SOMA_SYNC_SOURCE, false));
+    EXPECT_EQ(soma_u64_get(a, 7, NULL), SOMA_OK);
+    EXPECT_EQ(soma_u64_get(a, 9, NULL), SOMA_ABSENT);
+    soma_u64_free(a);
+    soma_u64_free(b);
+}
+
+static void session_both_ways(const void *unused)
+{
+    (void)unused;
+    soma_map *a = strings_new();
+    soma_map *b = strings_new();
+    soma_map_put(a, "colour", 6, "teal", 4, NULL);
+    soma_map_put(a, "size", 4, "7", 1, NULL);
+    soma_map_put(b, "colour", 6, "red", 3, NULL);
+    soma_map_put(b, "", 0, "", 0, NULL);
+    expect_session("### Both ways, with a conflict", open_strings(a, SOMA_SYNC_BOTH, true),
+                   open_strings(b, SOMA_SYNC_BOTH, false));
+    EXPECT_EQ(soma_map_count_approx(a), 3);
+    EXPECT_EQ(soma_map_count_approx(b), 3);
+    soma_map_free(a);
+    soma_map_free(b);
+}
+
+/* ---- What is corrupt ---- */
+
+/* The other side is made of bytes: `S` stands for the SLICE that is due, `D` for its digest, `T` lets the session have its turn. */
+
+static void drain_all(soma_sync *sync)
+{
+    unsigned char bytes[1000];
+    size_t len;
+    do
+        (void)soma_sync_drain(sync, bytes, sizeof bytes, &len);
+    while (len > 0);
+}
+
+static void feed_digest(soma_sync *sync, const struct soma_digest *digest)
+{
+    struct wire_out out = {.data = NULL};
+    soma__sync_put_digest(&out, digest);
+    (void)soma_sync_feed(sync, out.data, out.len, NULL);
+    soma__wire_free(&out);
+}
+
+/* The hello of a session with the other role, changed at one place; `at` HELLO_BYTES: not changed. */
+static void feed_hello(soma_sync *sync, soma_sync *other, size_t at, unsigned char byte)
+{
+    unsigned char hello[HELLO_BYTES + 1];
+    unsigned char theirs[HELLO_BYTES];
+    size_t len = 0;
+    if (other->mine.initiator == false) { /* it says its hello when it has heard one */
+        (void)soma_sync_drain(sync, theirs, sizeof theirs, &len);
+        (void)soma_sync_feed(other, theirs, len, NULL);
+    }
+    (void)soma_sync_drain(other, hello, HELLO_BYTES, &len);
+    EXPECT_EQ(len, HELLO_BYTES);
+    hello[at] = byte;
+    (void)soma_sync_feed(sync, hello, HELLO_BYTES, NULL);
+}
+
+static void feed_text(soma_sync *sync, const struct soma_digest *digest, const char *text)
+{
+    static const unsigned char slice[] = {FRAME_SLICE, 26, 0, 0};
+    for (; *text; text++) {
+        if (*text == 'S') {
+            (void)soma_sync_feed(sync, slice, sizeof slice, NULL);
+            feed_digest(sync, digest);
+        } else if (*text == 'D') {
+            feed_digest(sync, digest);
+        } else if (*text == 'T') {
+            drain_all(sync);
+        } else if (digit(*text) >= 0) {
+            const unsigned char byte = (unsigned char)(digit(text[0]) << 4 | digit(text[1]));
+            (void)soma_sync_feed(sync, &byte, 1, NULL);
+            text++;
+        }
+    }
+}
+
+struct saying {
+    const char *text;
+    enum soma_status status;
+};
+
+#define ROLE_OF_OTHER(role) ((role) == SOMA_SYNC_BOTH ? SOMA_SYNC_BOTH : (enum soma_sync_role)(3 - (role)))
+
+/* The map under test has the words 1 to 3, or the strings a, b, c; the other side's a word, or a string, that it has not. */
+static void expect_status(enum soma_sync_role role, bool words, bool initiator, const struct saying *saying)
+{
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_map *strings = strings_new();
+    soma_map *others = strings_new();
+    for (uint64_t i = 1; i <= 3; i++) {
+        soma_u64_put(map, i, i, NULL);
+        soma_map_put(strings, &"abc"[i - 1], 1, "value", 5, NULL);
+    }
+    soma_u64_put(other, 9, 9, NULL);
+    soma_map_put(others, "i", 1, "value", 5, NULL);
+    soma_sync *sync = words ? open_words(map, role, initiator) : open_strings(strings, role, initiator);
+    soma_sync *peer = words ? open_words(other, ROLE_OF_OTHER(role), !initiator)
+                            : open_strings(others, ROLE_OF_OTHER(role), !initiator);
+    const struct soma_digest digest = peer->mine.digest;
+    feed_hello(sync, peer, HELLO_BYTES, 0);
+    if (!initiator)
+        drain_all(sync);
+    feed_text(sync, &digest, saying->text);
+    drain_all(sync);
+    size_t len;
+    if (!EXPECT_EQ(soma_sync_drain(sync, NULL, 0, &len), saying->status))
+        fprintf(stderr, "# after '%s': %s\n", saying->text, soma_sync_reason(sync));
+    struct soma_digest after;
+    struct soma_digest before = sync->mine.digest;
+    EXPECT_EQ(words ? soma_u64_digest(map, &after) : soma_map_digest(strings, &after), SOMA_OK);
+    EXPECT(soma_digest_equal(&before, &after));
+    soma_sync_close(sync);
+    soma_sync_close(peer);
+    soma_u64_free(map);
+    soma_u64_free(other);
+    soma_map_free(strings);
+    soma_map_free(others);
+    verified(1);
+}
+
+/* To a target that is the initiator: the source begins. */
+static const struct saying to_target[] = {
+    {"", SOMA_OK},
+    {"0700", SOMA_E_CORRUPT},                                                     /* no SLICE */
+    {"03020000", SOMA_E_CORRUPT},                                                 /* no SLICE */
+    {"060100", SOMA_E_CORRUPT},                                                   /* no SLICE */
+    {"011a0100D", SOMA_E_CORRUPT},                                                /* of another slice */
+    {"011a0001D", SOMA_E_CORRUPT},                                                /* of another pass */
+    {"010100", SOMA_E_CORRUPT},                                                   /* a short one */
+    {"011b0000D00", SOMA_E_CORRUPT},                                              /* a long one */
+    {"011a0000000000000000000000000000000000000000000000000000", SOMA_E_CORRUPT}, /* another digest than hello's */
+    {"S S", SOMA_E_CORRUPT},
+    {"0000", SOMA_E_CORRUPT}, /* no such frames */
+    {"0d00", SOMA_E_CORRUPT},
+    {"02818004", SOMA_E_CORRUPT},               /* 65,537 bytes */
+    {"02ffffffffffffffffffff", SOMA_E_CORRUPT}, /* no number */
+    {"028000", SOMA_E_CORRUPT},
+    {"S 020300000000", SOMA_E_CORRUPT}, /* no parts */
+    {"S 0203000d0000", SOMA_E_CORRUPT}, /* 2^13 parts */
+    {"S 0203410100", SOMA_E_CORRUPT},   /* 65 bits */
+    {"S 0203400100", SOMA_E_CORRUPT},   /* 64 bits, parts of 65 */
+    {"S 020103", SOMA_E_CORRUPT},
+    {"S 02020001", SOMA_E_CORRUPT}, /* of nothing */
+    {"S 030100", SOMA_E_CORRUPT},
+    {"S 0300", SOMA_E_CORRUPT},
+    {"S 020b00010111111111222222220700", SOMA_E_CORRUPT}, /* of 0 bits, the range 1 */
+    {"S 020400010011", SOMA_E_CORRUPT},                   /* less than two checks */
+    {"S 03020001", SOMA_E_CORRUPT},
+    {"S 030300008000", SOMA_E_CORRUPT},
+    {"S 0303010002", SOMA_E_CORRUPT},                          /* 0 and 3, of 1 bit */
+    {"S 030c40ffffffffffffffffff0100", SOMA_E_CORRUPT},        /* 2^64 - 1 and a range behind it */
+    {"S 0302000003020000", SOMA_E_CORRUPT},                    /* a range twice */
+    {"S 0302010103020000", SOMA_E_CORRUPT},                    /* the half before all */
+    {"S 03020000 020b0001001111111122222222", SOMA_E_CORRUPT}, /* CHECKS behind ASK */
+    {"S 0503000000", SOMA_E_CORRUPT},                          /* LIST by the giver */
+    {"S 060100", SOMA_E_CORRUPT},                              /* nothing was listed */
+    {"S 0600", SOMA_E_CORRUPT},
+    {"S 070100", SOMA_E_CORRUPT},
+    {"S 0b00", SOMA_E_CORRUPT}, /* nothing was closed */
+    {"S 0a18D", SOMA_E_CORRUPT},
+    {"S 0918D", SOMA_E_CORRUPT},
+    {"080100", SOMA_E_CORRUPT}, /* grants nothing */
+    {"080101", SOMA_E_CORRUPT}, /* more than was sent */
+    {"08020000", SOMA_E_CORRUPT},
+    {"0c0105", SOMA_E_CORRUPT},
+    {"0c0107", SOMA_E_UNSUPPORTED},
+    {"0c0101", SOMA_E_IO},
+    {"0c0103", SOMA_E_IO},
+    {"0c0106", SOMA_E_IO},
+    {"0c01ff", SOMA_E_IO},
+    {"0c00", SOMA_E_CORRUPT},
+    {"0c020600", SOMA_E_CORRUPT},
+    {"S 03020000 0700 0700", SOMA_E_CORRUPT},   /* out of its turn */
+    {"S 03020000 0700 T 0700", SOMA_E_CORRUPT}, /* no answer to the list */
+    {"S 03020000 0700 T 0602", SOMA_OK},
+    {"S 03020000 0700 T 060102", SOMA_E_CORRUPT},       /* no such record */
+    {"S 03020000 0700 T 060101 0700", SOMA_E_CORRUPT},  /* half of one */
+    {"S 03020000 0700 T 06020004", SOMA_E_CORRUPT},     /* 4 of 3 */
+    {"S 03020000 0700 T 0603000103", SOMA_E_CORRUPT},   /* the fourth of 3 */
+    {"S 03020000 0700 T 060400020200", SOMA_E_CORRUPT}, /* the third and the fourth */
+    {"S 03020000 0700 T 06028000", SOMA_E_CORRUPT},
+    {"S 03020000 0700 T 0603008000", SOMA_E_CORRUPT},
+    {"S 03020000 0700 T 0603000000", SOMA_E_CORRUPT}, /* one answer too many */
+    {"S 03020000 0700 T 062301 0100000000000000 0000000000000000 01 0100000000000000 0000000000000000 00",
+     SOMA_E_CORRUPT},
+    {"S 04020000 03020000 0700 T 06050003000000 0700", SOMA_E_CORRUPT}, /* gone twice: found when the turn is taken */
+    {"S 03020000 0700 T 06020000 0700", SOMA_OK},                       /* another digest: said again */
+    {"S 0700 T S 0700", SOMA_E_CORRUPT},
+};
+
+/* To a source that is the initiator: the target begins. */
+static const struct saying to_source[] = {
+    {"S 03020000", SOMA_E_CORRUPT}, /* ASK and EMPTY by the lister */
+    {"S 04020000", SOMA_E_CORRUPT},
+    {"S 050400008140", SOMA_E_CORRUPT}, /* 8,193 fingerprints */
+    {"S 050400000111", SOMA_E_CORRUPT},
+    {"S 0700", SOMA_E_CORRUPT}, /* asks nothing, and does not close */
+    {"S 05030000000700 T 0700", SOMA_E_CORRUPT},
+    {"S 0503000000 0918D", SOMA_E_CORRUPT}, /* asks and closes */
+    {"S 0503000000 0700 T 060100", SOMA_E_CORRUPT},
+    {"S 0503000000 0700 T 0917D", SOMA_E_CORRUPT},
+    {"S 0503000000 0700 T 0a18D", SOMA_E_CORRUPT},
+    {"S 0503000000 0700 T 0b0100", SOMA_E_CORRUPT},
+    {"S 0503000000 0700 T 0918D", SOMA_OK}, /* another digest: said again */
+    {"S 0503000000 0700 T 0b00", SOMA_OK},
+    {"S 0503000000 0700 T 080135", SOMA_OK}, /* 53 bytes were sent */
+    {"S 0503000000 0700 T 080136", SOMA_E_CORRUPT},
+};
+
+/* To the giver of two; it is the responder, and has asked for a list of its three entries' range. */
+static const struct saying to_giver[] = {
+    {"S 0b00", SOMA_E_CORRUPT},
+    {"S 0503000000 0700 T 0b00", SOMA_E_CORRUPT},                /* only the giver says so */
+    {"S 050700000111111111 0700 T 0700", SOMA_E_CORRUPT},        /* an entry was asked for */
+    {"S 050700000111111111 0700 T 060100 0700", SOMA_E_CORRUPT}, /* asks nothing, and does not close */
+    {"S 050700000111111111 0700 T 060100 0918D", SOMA_OK},
+    {"S 050700000111111111 0700 T 06020000", SOMA_E_CORRUPT}, /* one reply too many */
+};
+
+/* To a target of strings. */
+static const struct saying strings_to_target[] = {
+    {"S 03020000 0700 T 060580ffffff7f", SOMA_E_CORRUPT},   /* a long key */
+    {"S 03020000 0700 T 060602ffffffff0f", SOMA_E_CORRUPT}, /* a long value */
+    {"S 03020000 0700 T 0606028080808000", SOMA_E_CORRUPT},
+    {"S 03020000 0700 T 060602ffffffff07", SOMA_E_LIMIT}, /* more than may be kept: as soon as it is said */
+    {"S 03020000 0700 T 0604020161", SOMA_OK},
+    {"S 03020000 0700 T 0608 02016161 02016162", SOMA_E_CORRUPT}, /* a key twice */
+};
+
+#define EXPECT_ALL(role, words, initiator, sayings)                                                                    \
+    for (size_t i_ = 0; i_ < sizeof(sayings) / sizeof *(sayings); i_++)                                                \
+    expect_status(role, words, initiator, &(sayings)[i_])
+
+static void nonsense(const void *unused)
+{
+    (void)unused;
+    EXPECT_ALL(SOMA_SYNC_TARGET, true, true, to_target);
+    EXPECT_ALL(SOMA_SYNC_SOURCE, true, true, to_source);
+    EXPECT_ALL(SOMA_SYNC_BOTH, true, false, to_giver);
+    EXPECT_ALL(SOMA_SYNC_TARGET, false, true, strings_to_target);
+}
+
+/* ---- Hello ---- */
+
+static void hellos(const void *unused)
+{
+    (void)unused;
+    static const struct {
+        size_t at;
+        unsigned char byte;
+        enum soma_status status;
+    } changed[] = {
+        {0, 'M', SOMA_E_CORRUPT},   {6, 'g', SOMA_E_CORRUPT},   {7, 2, SOMA_E_UNSUPPORTED},  {8, 0, SOMA_E_CORRUPT},
+        {8, 3, SOMA_E_CORRUPT},     {8, 2, SOMA_E_UNSUPPORTED}, {9, 0, SOMA_E_CORRUPT},      {9, 4, SOMA_E_CORRUPT},
+        {9, 2, SOMA_E_UNSUPPORTED}, {9, 3, SOMA_E_UNSUPPORTED}, {10, 1, SOMA_E_CORRUPT},     {10, 2, SOMA_E_CORRUPT},
+        {11, 1, SOMA_E_CORRUPT},    {14, 0, SOMA_E_CORRUPT},    {16, 0, SOMA_E_UNSUPPORTED}, {34, 0, SOMA_E_CORRUPT},
+        {34, 17, SOMA_E_CORRUPT},   {40, 1, SOMA_E_CORRUPT},    {71, 1, SOMA_E_CORRUPT},     {HELLO_BYTES, 0, SOMA_OK},
+    };
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_u64_put(other, 1, 1, NULL);
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
+        soma_sync *sync = open_words(map, SOMA_SYNC_TARGET, true);
+        soma_sync *peer = open_words(other, SOMA_SYNC_SOURCE, false);
+        size_t len;
+        feed_hello(sync, peer, changed[i].at, changed[i].byte);
+        drain_all(sync);
+        if (!EXPECT_EQ(soma_sync_drain(sync, NULL, 0, &len), changed[i].status))
+            fprintf(stderr, "# byte %zu: %s\n", changed[i].at, soma_sync_reason(sync));
+        EXPECT(strcmp(soma_sync_reason(sync), "ok") != 0 || changed[i].status == SOMA_OK);
+        soma_sync_close(sync);
+        soma_sync_close(peer);
+        verified(1);
+    }
+    soma_u64_free(map);
+    soma_u64_free(other);
+}
+
+/* ---- Damage ---- */
+
+/* A session in which one byte of what one side says is another; `at` is counted over all of it. Gives how many bytes it said. */
+static size_t talk_damaged(soma_sync *damaged, soma_sync *other, size_t at, unsigned char by)
+{
+    unsigned char bytes[4096];
+    size_t said = 0;
+    for (unsigned quiet = 0; quiet < 2;) {
+        size_t len;
+        quiet++;
+        (void)soma_sync_drain(damaged, bytes, sizeof bytes, &len);
+        if (at >= said && at - said < len)
+            bytes[at - said] ^= by;
+        said += len;
+        (void)soma_sync_feed(other, bytes, len, NULL);
+        quiet = len > 0 ? 0 : quiet;
+        (void)soma_sync_drain(other, bytes, sizeof bytes, &len);
+        (void)soma_sync_feed(damaged, bytes, len, NULL);
+        quiet = len > 0 ? 0 : quiet;
+    }
+    return said;
+}
+
+static void fill_strings(soma_map *target, soma_map *source)
+{
+    soma_map_clear(target);
+    soma_map_clear(source);
+    for (uint64_t i = 0; i < 40; i++) {
+        soma_map_put(source, &i, sizeof i, "value", 5, NULL);
+        if (i != 7)
+            soma_map_put(target, &i, sizeof i, i == 12 ? "other" : "value", 5, NULL);
+    }
+    soma_map_remove(source, &(uint64_t){20}, sizeof(uint64_t), NULL);
+}
+
+/* Every byte of the source's, changed: the target is as it was, or as the source. */
+static void damage(const void *unused)
+{
+    (void)unused;
+    static const unsigned char by[] = {1, 2, 0x10, 0x80, 0xff};
+    soma_map *target = strings_new();
+    soma_map *source = strings_new();
+    size_t length = 1;
+    uint64_t refused = 0;
+    for (size_t at = 0; at < length; at++) {
+        for (size_t i = 0; i < sizeof by; i++) {
+            struct soma_digest before;
+            struct soma_digest after;
+            struct soma_digest wanted;
+            fill_strings(target, source);
+            EXPECT_EQ(soma_map_digest(target, &before), SOMA_OK);
+            EXPECT_EQ(soma_map_digest(source, &wanted), SOMA_OK);
+            soma_sync *a = open_strings(target, SOMA_SYNC_TARGET, true);
+            soma_sync *b = open_strings(source, SOMA_SYNC_SOURCE, false);
+            length = talk_damaged(b, a, at, by[i]);
+            EXPECT_EQ(soma_map_digest(target, &after), SOMA_OK);
+            const bool equal = soma_digest_equal(&after, &wanted);
+            EXPECT(equal || soma_digest_equal(&after, &before));
+            refused += !equal;
+            soma_sync_close(a);
+            soma_sync_close(b);
+            verified(1);
+        }
+    }
+    EXPECT(refused > 100);
+    soma_map_free(target);
+    soma_map_free(source);
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {{"numbers of the specification", numbers, NULL},
+                                      {"sessions of the specification", sessions, NULL},
+                                      {"a session both ways", session_both_ways, NULL},
+                                      {"nonsense", nonsense, NULL},
+                                      {"hellos", hellos, NULL},
+                                      {"damage", damage, NULL}};
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
