@@ -69,9 +69,11 @@ static enum soma_status hear_checks(struct soma_sync *sync, const struct range_i
         const uint64_t prefix = (item->prefix << item->log2) + i;
         const struct soma_digest digest = soma__sync_range_digest(sync, bits, prefix);
         sync->heard.compared++;
+        sync->result.ranges++;
         if (soma__sync_check(sync, &digest) == soma__decode_number(item, i))
             continue;
         sync->heard.differed++;
+        sync->result.ranges_differ++;
         const enum soma_status status = differs(sync, DIFFERS, bits, prefix, digest.count);
         if (status != SOMA_OK)
             return status;
