@@ -144,7 +144,7 @@ static bool next_prefix(struct range_items *items)
 
 enum decoded soma__decode_range(struct range_items *items)
 {
-    if (!items->in.bad && soma__wire_left(&items->in) == 0)
+    if (soma__wire_left(&items->in) == 0)
         return MORE;
     if (!next_prefix(items))
         return CORRUPT;

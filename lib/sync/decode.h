@@ -98,7 +98,7 @@ struct range_items {
 };
 
 enum decoded soma__decode_ranges(const struct frame *frame, struct range_items *out);
-/* DECODED: an item. MORE: there are no more. */
+/* DECODED: an item. MORE: there are no more. Not to be called again after CORRUPT. */
 enum decoded soma__decode_range(struct range_items *items);
 /* A check or fingerprint of the item. */
 uint32_t soma__decode_number(const struct range_items *items, uint32_t index);
