@@ -11,9 +11,11 @@
 #include "base/size.h"
 #include "hash/hash.h"
 
-/* A range with so many entries is listed instead of being divided; if a list was asked for, with some more. */
+/* Ranges are divided into parts of about so many entries. One with some more, as chance has it, is listed all the same instead of being divided
+ * once more, which would take a turn; if a list was asked for, with still more. */
 #define FEW 16
-#define FEW_ASKED 64
+#define FEW_LISTED 40
+#define FEW_ASKED 80
 /* Bytes of checks in a turn that are not worth a turn more: where few ranges differ they are divided into so many parts at once. */
 #define TURN_BYTES 4096
 #define PARTS_LOG2 4
@@ -41,7 +43,7 @@ static int by_hash(const void *a, const void *b)
 
 static enum frame_type answer_of(const struct soma_sync *sync, const struct group *group)
 {
-    const uint64_t few = !sync->giver && group->what == ASKED ? FEW_ASKED : FEW;
+    const uint64_t few = !sync->giver && group->what == ASKED ? FEW_ASKED : FEW_LISTED;
     if (sync->giver && group->count == 0)
         return FRAME_EMPTY;
     if (group->count <= few || group->bits == 64)

@@ -49,7 +49,7 @@ static enum soma_status rule(struct soma_conflict *conflict, void *ctx)
     return conflict->mine.len % 3 == 0 ? SOMA_OK : conflict->word.mine % 2 ? SOMA_EXISTS : SOMA_REPLACED;
 }
 
-/* Forty entries, so that there is something to be divided; the other side has some of them, some with other values, and some more. */
+/* Sixty entries, so that there is something to be divided; the other side has some of them, some with other values, and some more. */
 static struct side open_side(uint8_t how, bool other)
 {
     struct side side = {NULL, NULL, NULL};
@@ -65,7 +65,7 @@ static struct side open_side(uint8_t how, bool other)
     if (how & WORDS ? soma_u64_new(&of_words, &side.words) != SOMA_OK
                     : soma_map_new(&of_strings, &side.strings) != SOMA_OK)
         fail("no memory");
-    for (uint64_t i = other ? 20 : 0; i < (other ? 45 : 40); i++) {
+    for (uint64_t i = other ? 30 : 0; i < (other ? 70 : 60); i++) {
         const uint64_t value = other && i % 5 == 0 ? i + 1 : i;
         if (how & WORDS)
             soma_u64_put(side.words, i, value, NULL);

@@ -191,7 +191,7 @@ static void sessions(const void *unused)
     EXPECT_EQ(soma_u64_count_approx(a), 3);
     soma_u64_clear(a);
     soma_u64_clear(b);
-    for (uint64_t k = 1; k <= 40; k++) {
+    for (uint64_t k = 1; k <= 60; k++) {
         soma_u64_put(a, k, k * k, NULL);
         soma_u64_put(b, k, k == 12 ? 0 : k * k, NULL);
     }
@@ -508,7 +508,7 @@ static void fill_strings(soma_map *target, soma_map *source)
 {
     soma_map_clear(target);
     soma_map_clear(source);
-    for (uint64_t i = 0; i < 40; i++) {
+    for (uint64_t i = 0; i < 60; i++) {
         soma_map_put(source, &i, sizeof i, "value", 5, NULL);
         if (i != 7)
             soma_map_put(target, &i, sizeof i, i == 12 ? "other" : "value", 5, NULL);
