@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - a program that keeps a table of lines `key=value` in a file, and makes it equal to that of another such program, on this machine or
- * another:
+/* sync.c - a program that keeps a table of lines `key=value` in a file, and makes it equal to that of another such
+ * program, on this machine or another:
  *
  *     sync serve ADDRESS FILE [source | target | both]     waits for one other and deals with it; source if nothing is said
  *     sync join  ADDRESS FILE [target | source | both]     goes to one that waits
  *
- * ADDRESS is the path of a Unix socket, or a port of this machine (127.0.0.1). FILE is read if it is there, and written anew if it has changed.
- * Of two values that both have for one key, the greater one stays if it goes both ways. docs/sync.md tells the story.
+ * ADDRESS is the path of a Unix socket, or a port of this machine (127.0.0.1). FILE is read if it is there, and
+ * written anew if it has changed. Of two values that both have for one key, the greater one stays if it goes both
+ * ways. docs/sync.md tells the story.
  *
- * Both sides must have the same seed and digest key. A program has them from its configuration; here they stand below. They are secret: who
- * knows them can make up entries that look alike.
+ * Both sides must have the same seed and digest key. A program has them from its configuration; here they stand
+ * below. They are secret: who knows them can make up entries that look alike.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>

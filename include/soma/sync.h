@@ -10,17 +10,19 @@
  *         soma_sync_close(sync);
  *     }
  *
- * Both maps need SOMA_DIGEST and the same seed and digest key (SOMA_DIGEST_KEYLESS: the same seed); neither is sent. The two sides compare
- * digests of ranges of hashes, go on only where they differ, then list fingerprints of entries, then send the entries that
- * differ. docs/spec/mapdiff.md has every byte.
+ * Both maps need SOMA_DIGEST and the same seed and digest key (SOMA_DIGEST_KEYLESS: the same seed); neither is sent.
+ * The two sides compare digests of ranges of hashes, go on only where they differ, then list fingerprints of entries,
+ * then send the entries that differ. docs/spec/mapdiff.md has every byte.
  *
- * A session compares a view of its map, as it was when the session was opened, and changes the map itself. An entry that has changed since
- * is left as it is and counted (`kept`); another session deals with it.
+ * A session compares a view of its map, as it was when the session was opened, and changes the map itself. An entry
+ * that has changed since is left as it is and counted (`kept`); another session deals with it.
  *
- * The map is dealt with in slices (`slice_entries`). What is received for a slice is kept aside until all of it has come and its
- * digest has been found to be right; then it is put into the map. So bytes that make no sense, SOMA_E_CORRUPT, leave the map as it was
- * after the last whole slice; with one slice, as it was. Memory: what differs in a slice, with keys and values, at most `staged_bytes_max`, and
- * some 100 bytes for each range that differs; never by what the other side says that it will send.
+ * The map is dealt with in slices (`slice_entries`). What is received for a slice is kept aside until all of it has
+ * come and its digest has been found to be right; then it is put into the map. So bytes that make no sense,
+ * SOMA_E_CORRUPT, leave the map as it was after the last whole slice; with one slice, as it was. Memory: what differs
+ * in a slice, with keys and values and some 40 bytes each, at most `staged_bytes_max`; and some 100 bytes for each
+ * range that differs, of which a side that means harm can make some million. Nothing is allocated by what the other
+ * side says that it will send.
  *
  * Thread: one at a time for each session; beside every other use of the map but its free.
  *
@@ -77,8 +79,8 @@ struct soma_conflict {
 /**
  * soma_sync_rule_fn - decides what both sides will have, outside of any read section of Soma's; it may use any map.
  *
- * Return: SOMA_EXISTS, what the asked side has · SOMA_REPLACED, what the other has · SOMA_OK, `merged` · an error, which ends the
- * session with just that. Anything else is SOMA_E_INVALID.
+ * Return: SOMA_EXISTS, what the asked side has · SOMA_REPLACED, what the other has · SOMA_OK, `merged` · an error,
+ * which ends the session with just that. Anything else is SOMA_E_INVALID.
  */
 typedef enum soma_status (*soma_sync_rule_fn)(struct soma_conflict *conflict, void *ctx);
 
@@ -99,18 +101,19 @@ struct soma_sync_options {
     bool initiator;           /**< exactly one of the two sides is; say, who opened the connection */
     bool look_only;           /**< change nothing; `change` is told what would be changed */
     soma_sync_rule_fn rule;   /**< SOMA_SYNC_BOTH: asked at the initiator, where it is needed; else not asked */
-    soma_diff_fn
-        change;    /**< told of each difference before it is put into the map; may be NULL. An error ends the session
-                                   with just that, anything else but SOMA_OK with SOMA_E_INVALID; what was told before is in
-                                   the map */
+    /**
+     * Told of each difference before it is put into the map; may be NULL. An error ends the session with just that,
+     * anything else but SOMA_OK with SOMA_E_INVALID; what was told before is in the map.
+     */
+    soma_diff_fn change;
     void *ctx;     /**< handed to `rule` and `change` */
     uint64_t from; /**< where to go on, from soma_sync_token(); of the responder not used */
-    uint64_t
-        slice_entries; /**< how many a slice has at most, about; the lesser of the two sides' counts. 0 = SOMA_SYNC_SLICE_MAX */
-    uint32_t window_bytes; /**< entries' bytes that may be on their way to this side. 0 = SOMA_SYNC_WINDOW_DEFAULT */
-    uint64_t
-        staged_bytes_max; /**< memory for what differs in a slice; more is SOMA_E_LIMIT. 0 = SOMA_SYNC_STAGED_DEFAULT */
-    uint64_t nonce;       /**< 0 = random. Fix it only for reproducible runs */
+    /** How many entries a slice has at most, about; the lesser of the two sides' counts. 0 = SOMA_SYNC_SLICE_MAX. */
+    uint64_t slice_entries;
+    uint32_t window_bytes; /**< of entries, that may be on their way to this side. 0 = SOMA_SYNC_WINDOW_DEFAULT */
+    /** Memory for what differs in a slice; more is SOMA_E_LIMIT. 0 = SOMA_SYNC_STAGED_DEFAULT. */
+    uint64_t staged_bytes_max;
+    uint64_t nonce; /**< 0 = random. Fix it only for reproducible runs */
 };
 
 /** What a session has done so far. */
@@ -163,9 +166,9 @@ SOMA_API void soma_sync_close(soma_sync *sync);
 
 /* ---- Talking ----
  *
- * A session neither sends nor receives: it is fed with what has come, in pieces of any size, and gives what is to go. It never waits.
- * Both calls answer an error again and again once there is one; the map is as it was after the last whole slice, unless the page says
- * otherwise. What is drained after an error tells the other side of it.
+ * A session neither sends nor receives: it is fed with what has come, in pieces of any size, and gives what is to go.
+ * It never waits. Both calls answer an error again and again once there is one; the map is as it was after the last
+ * whole slice, unless the page says otherwise. What is drained after an error tells the other side of it.
  *
  * Errors of both:
  *   SOMA_E_CORRUPT      what the other side says makes no sense, or it says that of this side.
@@ -176,8 +179,8 @@ SOMA_API void soma_sync_close(soma_sync *sync);
  *   SOMA_E_IO           the other side ended the session.
  *   SOMA_E_INVALID      an argument is NULL.
  *   other               what `rule` or `change` answered.
- * After SOMA_E_NOMEM or SOMA_E_LIMIT while a slice was being put into the map, a part of it is there: entries that the other side has.
- * A new session finds the rest.
+ * After SOMA_E_NOMEM or SOMA_E_LIMIT while a slice was being put into the map, a part of it is there: entries that
+ * the other side has. A new session finds the rest.
  */
 
 /**
@@ -194,8 +197,8 @@ SOMA_API enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size
  * @buf: room for @cap bytes.
  * @len: out: how many there were; 0 if there is nothing to be sent before more has come.
  *
- * Return: SOMA_OK, also with 0 bytes · SOMA_END, it is over, all is well, and nothing is left to be sent · errors as above, when what
- * tells the other side of it has been taken.
+ * Return: SOMA_OK, also with 0 bytes · SOMA_END, it is over, all is well, and nothing is left to be sent · errors as
+ * above, when what tells the other side of it has been taken.
  */
 SOMA_API enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t *len);
 
@@ -207,8 +210,8 @@ typedef enum soma_status (*soma_sync_send_fn)(const void *data, size_t len, void
 
 /**
  * soma_sync_receive_fn - waits for some bytes, at least one, at most @cap.
- * Return: SOMA_OK, with *@len; or an error, which ends the session with just that. Anything else, say SOMA_END for the end of the
- * stream, is SOMA_E_IO.
+ * Return: SOMA_OK, with *@len; or an error, which ends the session with just that. Anything else, say SOMA_END for
+ * the end of the stream, is SOMA_E_IO.
  */
 typedef enum soma_status (*soma_sync_receive_fn)(void *buf, size_t cap, size_t *len, void *ctx);
 
@@ -233,8 +236,8 @@ SOMA_API const char *soma_sync_reason(const soma_sync *sync);
 /**
  * soma_sync_token() - where another session, of these two maps, may go on: the option `from`. 0: from the beginning.
  *
- * Good for what is between two slices. It need not be believed: both sides compare the digests of all that is before it, and begin at the
- * beginning if they differ. Without it, what is equal costs some bytes of checks and no entries.
+ * Good for what is between two slices. It need not be believed: both sides compare the digests of all that is before
+ * it, and begin at the beginning if they differ. Without it, what is equal costs some bytes of checks and no entries.
  */
 SOMA_API uint64_t soma_sync_token(const soma_sync *sync);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* change.c - what is to change in a slice. It is kept aside as it comes; once all of it is there, it is sorted by key, what it comes to is
- * compared with what the other side has, and only then it goes into the map: entry by entry, each only if the map still has what the view has. */
+/* change.c - what is to change in a slice. It is kept aside as it comes; once all of it is there, it is sorted by
+ * key, what it comes to is compared with what the other side has, and only then it goes into the map: entry by entry,
+ * each only if the map still has what the view has. */
 #include "sync/sync.h"
 
 #include <stdlib.h>

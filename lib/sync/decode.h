@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
-/* decode.h - the bytes of docs/spec/mapdiff.md taken apart. Knows no map and allocates nothing: what is not well formed, or longer
- * than it may be, is CORRUPT; what has not come as a whole yet is MORE. */
+/* decode.h - the bytes of docs/spec/mapdiff.md taken apart. Knows no map and allocates nothing: what is not well
+ * formed, or longer than it may be, is CORRUPT; what has not come as a whole yet is MORE. */
 #ifndef SOMA_SYNC_DECODE_H
 #define SOMA_SYNC_DECODE_H
 

@@ -233,8 +233,8 @@ static enum soma_status indices_go(struct soma_sync *sync, const struct group *g
     return SOMA_OK;
 }
 
-/* The lister, in both directions: these entries are owed, but for those where it has decided for the giver's value. With each index
- * goes the number of the change that was decided, plus 1, or 0. */
+/* The lister, in both directions: these entries are owed, but for those where it has decided for the giver's value.
+ * With each index goes the number of the change that was decided, plus 1, or 0. */
 static enum soma_status indices_owed(struct soma_sync *sync, const struct group *group)
 {
     const struct numbers *numbers = &sync->heard.numbers;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* say.c - the own turn: what is said of the ranges that differ, and the entries that the other side lacks. It is made as it is taken, a frame
- * or two at a time, so that what waits to be sent stays small however much there is to be said. */
+/* say.c - the own turn: what is said of the ranges that differ, and the entries that the other side lacks. It is made
+ * as it is taken, a frame or two at a time, so that what waits to be sent stays small however much there is to be
+ * said. */
 #include "sync/sync.h"
 
 #include <stdlib.h>
@@ -11,8 +12,8 @@
 #include "base/size.h"
 #include "hash/hash.h"
 
-/* Ranges are divided into parts of about so many entries. One with some more, as chance has it, is listed all the same instead of being divided
- * once more, which would take a turn; if a list was asked for, with still more. */
+/* Ranges are divided into parts of about so many entries. One with some more, as chance has it, is listed all the
+ * same instead of being divided once more, which would take a turn; if a list was asked for, with still more. */
 #define FEW 16
 #define FEW_LISTED 40
 #define FEW_ASKED 80

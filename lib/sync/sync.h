@@ -8,8 +8,9 @@
  *     entry.c    the view: its entries and their digests
  *     decode.c   bytes taken apart
  *
- * Only one side speaks at a time. So what was heard in a turn (`todo`, `owed`) is complete before it is answered, and what is
- * said makes a list of what must be heard (`due`). All three hold ranges; they grow with what has come, not with what is announced.
+ * Only one side speaks at a time. So what was heard in a turn (`todo`, `owed`) is complete before it is answered, and
+ * what is said makes a list of what must be heard (`due`). All three hold ranges; they grow with what has come, not
+ * with what is announced.
  */
 #ifndef SOMA_SYNC_SYNC_H
 #define SOMA_SYNC_SYNC_H

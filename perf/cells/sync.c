@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - what crosses the wire when one map is made equal to another: bytes beyond the entries that differ, and round trips, by how many
- * differ; and of entries of 480 bytes, of which one in a hundred has changed. Both ends are in one process; nothing waits for a wire. */
+/* sync.c - what crosses the wire when one map is made equal to another: bytes beyond the entries that differ, and
+ * round trips, by how many differ; and of entries of 480 bytes, of which one in a hundred has changed. Both ends are
+ * in one process; nothing waits for a wire. */
 #include "cells/cells.h"
 
 #include <math.h>

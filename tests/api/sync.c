@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - sessions between two maps, call by call: every status, what is told and counted, conflicts, changes that come in between,
- * sessions that only look, slices and tokens, and a stream through the system's sockets. SOMA_E_NOMEM is reached in fault/, and
- * SOMA_E_CORRUPT by every sentence of the specification in unit/. */
+/* sync.c - sessions between two maps, call by call: every status, what is told and counted, conflicts, changes that
+ * come in between, sessions that only look, slices and tokens, and a stream through the system's sockets.
+ * SOMA_E_NOMEM is reached in fault/, and SOMA_E_CORRUPT by every sentence of the specification in unit/. */
 #include <criterion/criterion.h>
 
 #include <pthread.h>

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - sessions without memory: the n-th call for some fails, for every n until a session asks less often; then again with every call from
- * the n-th on failing. One side ends with SOMA_E_NOMEM or is told of it; its map is as it was, or holds a part of what it was to become
- * if the slice was already being put into it; and with memory, the next session makes the maps equal. */
+/* sync.c - sessions without memory: the n-th call for some fails, for every n until a session asks less often; then
+ * again with every call from the n-th on failing. One side ends with SOMA_E_NOMEM or is told of it; its map is as it
+ * was, or holds a part of what it was to become if the slice was already being put into it; and with memory, the next
+ * session makes the maps equal. */
 #include <stdlib.h>
 #include <string.h>
 

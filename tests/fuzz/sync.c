@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - a fuzzer's bytes as what the other side of a session says. The first byte chooses who this side is, the second cuts the stream; the
- * rest are frames, behind a hello that fits, in which SLICE and CLOSED are put right, so that what comes behind them is reached. Or, by a bit of
- * the first byte, all of it as it is: hello, too. Whatever is said: no crash, memory within bounds, and either an answer that makes
- * sense or a map that is as it was.
+/* sync.c - a fuzzer's bytes as what the other side of a session says. The first byte chooses who this side is, the
+ * second cuts the stream; the rest are frames, behind a hello that fits, in which SLICE and CLOSED are put right, so
+ * that what comes behind them is reached. Or, by a bit of the first byte, all of it as it is: hello, too. Whatever is
+ * said: no crash, memory within bounds, and either an answer that makes sense or a map that is as it was.
  *
- * As a libFuzzer target: fuzz-sync CORPUS. As a program that runs a kept corpus: fuzz-sync-replay CORPUS; with one file, as AFL++ wants it:
- * fuzz-sync-replay FILE. */
+ * As a libFuzzer target: fuzz-sync CORPUS. As a program that runs a kept corpus: fuzz-sync-replay CORPUS; with one
+ * file, as AFL++ wants it: fuzz-sync-replay FILE. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>

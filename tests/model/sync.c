@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - two maps with random content and random differences, made equal over a stream that is cut into random pieces: one way and both
- * ways, whole and broken off and gone on with, in slices, with narrow windows. What each holds afterwards is compared with arrays. */
+/* sync.c - two maps with random content and random differences, made equal over a stream that is cut into random
+ * pieces: one way and both ways, whole and broken off and gone on with, in slices, with narrow windows. What each
+ * holds afterwards is compared with arrays. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -183,8 +184,8 @@ struct plan {
     uint64_t mask;
 };
 
-/* The same answer whichever of two values is here: one of them, now and then both made into one. Not if the side that gets it could be left
- * without, and be asked again. */
+/* The same answer whichever of two values is here: one of them, now and then both made into one. Not if the side that
+ * gets it could be left without, and be asked again. */
 static enum soma_status rule(struct soma_conflict *conflict, void *ctx)
 {
     const struct plan *plan = ctx;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - sessions between two maps whose threads go on changing them. Threads add to counters in both maps, and the rule for a conflict is the
- * greater value: so no counter ever goes down, and in each map it is at least what was added to it there. A session that overwrote what had
- * changed since it was opened would lose some. Other keys come and go. When the threads have gone, one session makes the maps equal. */
+/* sync.c - sessions between two maps whose threads go on changing them. Threads add to counters in both maps, and the
+ * rule for a conflict is the greater value: so no counter ever goes down, and in each map it is at least what was
+ * added to it there. A session that overwrote what had changed since it was opened would lose some. Other keys come
+ * and go. When the threads have gone, one session makes the maps equal. */
 #include <stdatomic.h>
 
 #include <soma/soma.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
-/* sync.c - the protocol between two maps, from inside: the sessions and numbers that docs/spec/mapdiff.md shows, byte by byte; every sentence
- * of it that says what is corrupt; damaged bytes; every decoder at each end of what it reads. */
+/* sync.c - the protocol between two maps, from inside: the sessions and numbers that docs/spec/mapdiff.md shows, byte
+ * by byte; every sentence of it that says what is corrupt; damaged bytes; every decoder at each end of what it reads.
+ * */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
