@@ -4,8 +4,7 @@
  * that what comes behind them is reached. Or, by a bit of the first byte, all of it as it is: hello, too. Whatever is
  * said: no crash, memory within bounds, and either an answer that makes sense or a map that is as it was.
  *
- * As a libFuzzer target: fuzz-sync CORPUS. As a program that runs a kept corpus: fuzz-sync-replay CORPUS; with one
- * file, as AFL++ wants it: fuzz-sync-replay FILE. */
+ * As a libFuzzer target: fuzz-sync CORPUS. As a program that runs a kept corpus: fuzz-sync-replay CORPUS (files.c). */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -180,51 +179,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     close_side(&side);
     return 0;
 }
-
-#if REPLAY
-
-#include <dirent.h>
-
-static bool replay(const char *path)
-{
-    static uint8_t bytes[1 << 20];
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return false;
-    const size_t size = fread(bytes, 1, sizeof bytes, file);
-    const bool whole = feof(file) && !ferror(file);
-    fclose(file);
-    if (whole)
-        LLVMFuzzerTestOneInput(bytes, size);
-    return whole;
-}
-
-/* A file that fails ends the program. */
-int main(int argc, char **argv)
-{
-    unsigned done = 0;
-    if (argc != 2) {
-        fputs("usage: fuzz-sync-replay CORPUS|FILE\n", stderr);
-        return 2;
-    }
-    DIR *folder = opendir(argv[1]);
-    for (const struct dirent *entry; folder && (entry = readdir(folder));) {
-        char path[4096];
-        snprintf(path, sizeof path, "%s/%s", argv[1], entry->d_name);
-        if (entry->d_name[0] == '.')
-            continue;
-        if (!replay(path)) {
-            printf("not ok 1 - %s cannot be read\n1..1\n", entry->d_name);
-            return 1;
-        }
-        done++;
-    }
-    if (folder)
-        closedir(folder);
-    else
-        done = replay(argv[1]);
-    printf("%sok 1 - %u files\n1..1\n", done > 0 ? "" : "not ", done);
-    return done == 0;
-}
-
-#endif
