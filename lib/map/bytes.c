@@ -286,7 +286,8 @@ static uint64_t fnv_bytes(struct soma_bytes bytes, uint64_t state)
 static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t word)
 {
     (void)core;
-    return fnv_bytes(soma__bytes_value(node, &word), fnv_bytes(soma__bytes_key(node), SOMA_FNV1A64_BASIS));
+    const struct soma__entry entry = soma__bytes_entry(node, &word);
+    return fnv_bytes(entry.value, fnv_bytes(entry.key, SOMA_FNV1A64_BASIS));
 }
 
 static const struct core_shape shape = {
@@ -321,15 +322,13 @@ uint64_t soma__bytes_word(const struct soma__node *node)
     return word_read(node);
 }
 
-struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word)
+struct soma__entry soma__bytes_entry(const struct soma__node *node, const uint64_t *word)
 {
-    const struct soma_bytes value = entry_value(node);
-    return value.len == WORD_LEN ? (struct soma_bytes){.data = word, .len = WORD_LEN} : value;
-}
-
-uint64_t soma__bytes_version(const struct soma__node *node)
-{
-    return version_of(node);
+    const size_t len = value_len(node);
+    const unsigned char *data = entry_of(node)->data;
+    return (struct soma__entry){.key = {.data = data + value_data_len(len), .len = key_len(node)},
+                                .value = {.data = len == WORD_LEN ? (const void *)word : data, .len = len},
+                                .version = version_of(node)};
 }
 
 size_t soma__bytes_entry_most(size_t key_len, size_t value_len)

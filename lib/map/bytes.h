@@ -25,11 +25,15 @@ struct soma_bytes soma__bytes_key(const struct soma__node *node);
 /* What stands beside the entry's edge, to be read before it: its value, if that is 8 bytes. */
 uint64_t soma__bytes_word(const struct soma__node *node);
 
-/* Its value. `word` is what stood beside its edge, to which the answer points if that is the value. */
-struct soma_bytes soma__bytes_value(const struct soma__node *node, const uint64_t *word);
+/* All of it. `word` is what stood beside its edge, to which `value` points if that is the value: under `version` it may
+ * change then, so who gives that to somebody asks for it by key. */
+struct soma__entry {
+    struct soma_bytes key;
+    struct soma_bytes value;
+    uint64_t version;
+};
 
-/* Its version. If its value is a word, that may change under it: who gives it to somebody asks for it by key. */
-uint64_t soma__bytes_version(const struct soma__node *node);
+struct soma__entry soma__bytes_entry(const struct soma__node *node, const uint64_t *word);
 
 /* How an entry stands to a key of the same hash: before it (< 0), its own (0), or after it. */
 int soma__bytes_compare(const struct soma__node *node, const void *key, size_t len);

@@ -34,7 +34,7 @@ static size_t aligned_up(size_t size)
 }
 
 /* Copies an entry to this place in the cursor's bytes. */
-static struct walk_item copy_item(struct soma_cursor *cursor, size_t at, const struct walk_given *entry)
+static struct walk_item copy_item(struct soma_cursor *cursor, size_t at, const struct soma__entry *entry)
 {
     unsigned char *to = cursor->bytes + at;
     if (entry->value.len > 0)
@@ -68,9 +68,7 @@ static size_t fetch_items(struct soma_cursor *cursor)
         const struct soma__node *node = soma__scan_next(cursor->core, KIND_BYTES, scan, cursor->at);
         if (!node)
             return 0;
-        const struct walk_given entry = {.key = soma__bytes_key(node),
-                                         .value = soma__bytes_value(node, &scan->word),
-                                         .version = soma__bytes_version(node)};
+        const struct soma__entry entry = soma__bytes_entry(node, &scan->word);
         const size_t size = aligned_up(entry.value.len + entry.key.len);
         if (cursor->count == WALK_ITEMS || size > cursor->bytes_cap - used) {
             cursor->tie = cursor->count > 0 && cursor->batch.items[cursor->count - 1].hash == scan->hash;
@@ -193,20 +191,20 @@ uint64_t soma__cursor_hash(const soma_cursor *cursor)
 
 /* ---- Versions ---- */
 
-bool soma__cursor_given(const soma_cursor *cursor, struct walk_given *given)
+bool soma__cursor_given(const soma_cursor *cursor, struct soma__entry *given)
 {
     if (cursor->sorted)
         return soma__sorted_given(cursor->sorted, given);
     if (cursor->next == 0)
         return false;
     const struct walk_item *item = &cursor->batch.items[cursor->next - 1];
-    *given =
-        (struct walk_given){.key = item_key(cursor, item), .value = item_value(cursor, item), .version = item->version};
+    *given = (struct soma__entry){
+        .key = item_key(cursor, item), .value = item_value(cursor, item), .version = item->version};
     return true;
 }
 
 /* The version that the key has in the view. */
-static void ask_view(const soma_cursor *cursor, struct walk_given *given)
+static void ask_view(const soma_cursor *cursor, struct soma__entry *given)
 {
     const struct soma__section section = soma__section_enter();
     const enum soma_status status =
@@ -217,7 +215,7 @@ static void ask_view(const soma_cursor *cursor, struct walk_given *given)
 }
 
 /* The version that the key has now, if it still has this word. */
-static enum soma_status ask_map(const soma_cursor *cursor, struct walk_given *given)
+static enum soma_status ask_map(const soma_cursor *cursor, struct soma__entry *given)
 {
     unsigned char word[VALUE_ALIGN];
     size_t len = 0;
@@ -229,7 +227,7 @@ static enum soma_status ask_map(const soma_cursor *cursor, struct walk_given *gi
 }
 
 /* Values do not change under their versions, but for words under one that nobody has asked for. */
-static enum soma_status ask(const soma_cursor *cursor, struct walk_given *given)
+static enum soma_status ask(const soma_cursor *cursor, struct soma__entry *given)
 {
     if (given->value.len != sizeof(uint64_t))
         return SOMA_OK;
@@ -241,7 +239,7 @@ static enum soma_status ask(const soma_cursor *cursor, struct walk_given *given)
 
 enum soma_status soma_cursor_version(const soma_cursor *cursor, uint64_t *version)
 {
-    struct walk_given given;
+    struct soma__entry given;
     if (UNLIKELY(!cursor || cursor->kind != KIND_BYTES || !soma__cursor_given(cursor, &given))) {
         MISUSE("cursor is NULL, goes through a word map, or has given no entry");
         return SOMA_E_INVALID;

@@ -102,14 +102,14 @@ static enum soma_status take_words(struct soma_cursor *cursor, struct walk_sorte
     return SOMA_OK;
 }
 
-static size_t item_size(const struct walk_given *entry)
+static size_t item_size(const struct soma__entry *entry)
 {
     return (entry->value.len + entry->key.len + VALUE_ALIGN - 1) / VALUE_ALIGN * VALUE_ALIGN;
 }
 
 static enum soma_status take_items(struct soma_cursor *cursor, struct walk_sorted *sorted)
 {
-    struct walk_given entry = {.version = 0};
+    struct soma__entry entry = {.version = 0};
     enum soma_status status;
     for (; (status = soma_cursor_next_ref(cursor, NULL, NULL)) == SOMA_OK; sorted->count++) {
         soma__cursor_given(cursor, &entry);
@@ -155,12 +155,12 @@ enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key
     return SOMA_OK;
 }
 
-static struct walk_given item_at(const struct walk_sorted *sorted, uint64_t rank)
+static struct soma__entry item_at(const struct walk_sorted *sorted, uint64_t rank)
 {
     const struct sorted_item *item = &sorted->all.items[rank];
-    return (struct walk_given){.key = {.data = item->at + item->value_len, .len = item->key_len},
-                               .value = {.data = item->at, .len = item->value_len},
-                               .version = item->version};
+    return (struct soma__entry){.key = {.data = item->at + item->value_len, .len = item->key_len},
+                                .value = {.data = item->at, .len = item->value_len},
+                                .version = item->version};
 }
 
 enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value)
@@ -169,7 +169,7 @@ enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_b
     const enum soma_status status = next_rank(sorted, &rank);
     if (status != SOMA_OK)
         return status;
-    const struct walk_given entry = item_at(sorted, rank);
+    const struct soma__entry entry = item_at(sorted, rank);
     if (key)
         *key = entry.key;
     if (value)
@@ -177,7 +177,7 @@ enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_b
     return SOMA_OK;
 }
 
-bool soma__sorted_given(const struct walk_sorted *sorted, struct walk_given *given)
+bool soma__sorted_given(const struct walk_sorted *sorted, struct soma__entry *given)
 {
     if (sorted->given)
         *given = item_at(sorted, sorted->next - 1);

@@ -10,6 +10,7 @@
 #include <soma/cursor.h>
 
 #include "base/size.h"
+#include "map/bytes.h"
 #include "map/core.h"
 #include "map/scan.h"
 
@@ -30,13 +31,6 @@ struct walk_item {
     size_t at;
     size_t value_len;
     size_t key_len;
-    uint64_t version;
-};
-
-/* An entry of a byte map that is given. */
-struct walk_given {
-    struct soma_bytes key;
-    struct soma_bytes value;
     uint64_t version;
 };
 
@@ -71,8 +65,8 @@ uint64_t soma__cursor_hash(const soma_cursor *cursor);
 /* Restricts a cursor that is not sorted to these hashes, and goes to the first of them. */
 void soma__cursor_between(soma_cursor *cursor, uint64_t first, uint64_t last);
 /* The last entry given by a cursor over a byte map. False: none, since it was opened or went elsewhere. */
-bool soma__cursor_given(const soma_cursor *cursor, struct walk_given *given);
-bool soma__sorted_given(const struct walk_sorted *sorted, struct walk_given *given);
+bool soma__cursor_given(const soma_cursor *cursor, struct soma__entry *given);
+bool soma__sorted_given(const struct walk_sorted *sorted, struct soma__entry *given);
 
 enum soma_status soma__sorted_next_u64(struct walk_sorted *sorted, uint64_t *key, uint64_t *value);
 enum soma_status soma__sorted_next_ref(struct walk_sorted *sorted, struct soma_bytes *key, struct soma_bytes *value);
