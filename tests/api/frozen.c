@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -196,6 +197,8 @@ Test(get, refuses_the_other_kind_and_nothing)
     cr_assert(word == UNTOUCHED && found && bytes.len == 7);
     cr_assert_eq(soma_frozen_get_ref(of_strings, NULL, 0, &bytes), SOMA_OK);
     cr_assert_eq(bytes.len, 0);
+    cr_assert_eq(soma_frozen_get_ref(of_strings, NULL, 0, NULL), SOMA_OK);
+    cr_assert_eq(soma_frozen_get_many_u64(of_words, NULL, 0, NULL, NULL), 0);
     soma_frozen_free(of_words);
     soma_frozen_free(of_strings);
 }
@@ -331,6 +334,24 @@ Test(file, is_not_just_anything)
     cr_assert_eq(soma_frozen_open(fd, &opened), SOMA_E_CORRUPT);
     close(fd);
     cr_assert_null(opened);
+}
+
+Test(file, that_is_not_to_be_read_is_an_error)
+{
+    char path[] = "/tmp/soma-frozen-XXXXXX";
+    soma_frozen *frozen = words(5);
+    soma_frozen *opened = NULL;
+    const int fd = mkstemp(path);
+    cr_assert_geq(fd, 0);
+    cr_assert_eq(soma_frozen_write(frozen, fd), SOMA_OK);
+    const int writing = open(path, O_WRONLY | O_CLOEXEC);
+    unlink(path);
+    cr_assert_geq(writing, 0);
+    cr_assert_eq(soma_frozen_open(writing, &opened), SOMA_E_IO);
+    cr_assert_null(opened);
+    close(writing);
+    close(fd);
+    soma_frozen_free(frozen);
 }
 
 Test(file, of_a_later_version_is_not_read)

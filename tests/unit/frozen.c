@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: ISC */
 /* frozen.c - the table of frozen maps: entries far from home, equal hashes, seeds that are no good, and images of which
- * any one byte is wrong. */
+ * any one byte is wrong, or what one check is for. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <soma/soma.h>
 
@@ -67,7 +72,7 @@ static uint64_t crowd_key(uint64_t first_hash, uint64_t i)
 static soma_frozen *crowd(uint64_t first_hash, unsigned seeds_tried)
 {
     struct frozen_builder builder = begin(FROZEN_WORDS, 1); /* it has to grow */
-    for (uint64_t i = 0; i < CROWD; i++)
+    for (uint64_t i = CROWD; i-- > 0;)                      /* they have to be sorted */
         EXPECT_EQ(soma__frozen_add_word(&builder, crowd_key(first_hash, 2 * i), i), SOMA_OK);
     return finish(&builder, seeds_tried);
 }
@@ -137,6 +142,21 @@ static void equal_hashes(const void *unused)
         soma_frozen_free(frozen);
         verified(EQUALS);
     }
+}
+
+/* A longer key that begins with another, under its hash, is not that. */
+static void equal_hashes_of_longer(const void *unused)
+{
+    (void)unused;
+    struct frozen_builder builder = begin(FROZEN_BYTES, 1);
+    const struct soma_bytes key = {"ab", 2};
+    EXPECT_EQ(soma__frozen_add_bytes(&builder, key, key), SOMA_OK);
+    builder.entries[0].hash = soma__siphash13(seed, "a", 1);
+    soma_frozen *frozen = soma__frozen_place(&builder, seed);
+    soma__frozen_end(&builder);
+    EXPECT_EQ(soma_frozen_get_ref(frozen, "a", 1, NULL), SOMA_ABSENT);
+    soma_frozen_free(frozen);
+    verified(1);
 }
 
 /* ---- Wrong images ---- */
@@ -251,6 +271,226 @@ static void huge_claims(const void *unused)
     soma_frozen_free(frozen);
 }
 
+/* ---- Wrong images, one for each check ---- */
+
+#define EDGE_PAGES 4
+#define PAGE UINT64_C(4096)
+
+/* An image that a check is for, to be changed. */
+struct wrong {
+    struct frozen_header *header;
+    struct frozen_slot *table;
+    uint64_t *starts;
+    unsigned char *records;
+    uint64_t size;
+};
+
+/* A copy of a good one, with room for a few bytes more. */
+static struct wrong wrong_from(soma_frozen *frozen)
+{
+    struct wrong wrong = {.size = frozen->header->size};
+    wrong.header = need(1, wrong.size + 64);
+    memcpy(wrong.header, frozen->header, wrong.size);
+    wrong.table = (struct frozen_slot *)(wrong.header + 1);
+    wrong.starts = (uint64_t *)(wrong.table + LINE_SLOTS * wrong.header->lines);
+    wrong.records = (unsigned char *)(wrong.starts + frozen_starts(wrong.header->count));
+    soma_frozen_free(frozen);
+    return wrong;
+}
+
+/* At the end of what can be read: a step too far ends the program. */
+static void refuse(struct wrong *wrong)
+{
+    static unsigned char *edge;
+    struct soma_frozen frozen;
+    if (!edge) {
+        edge = mmap(NULL, (EDGE_PAGES + 1) * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (edge == MAP_FAILED)
+            abort();
+        edge += EDGE_PAGES * PAGE;
+        EXPECT_EQ(mprotect(edge, PAGE, PROT_NONE), 0);
+    }
+    unsigned char *image = edge - wrong->size;
+    if (wrong->size >= sizeof *wrong->header) {
+        wrong->header->size = wrong->size;
+        wrong->header->checksum = soma__frozen_checksum(wrong->header, wrong->size);
+    }
+    memcpy(image, wrong->header, wrong->size);
+    EXPECT_EQ(soma__frozen_check(&frozen, image, wrong->size), SOMA_E_CORRUPT);
+    free(wrong->header);
+    verified(1);
+}
+
+static void wrong_headers(const void *unused)
+{
+    (void)unused;
+    struct wrong wrong = wrong_from(small_strings(9));
+    wrong.header->kind = FROZEN_WORDS | FROZEN_BYTES;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(9));
+    wrong.header->zero[5] = 1;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(9)); /* its table's bytes are as many, modulo 2^64 */
+    wrong.header->lines += UINT64_C(1) << 58;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(9));
+    memset((char *)wrong.header + wrong.size, 0, 8);
+    wrong.size += 8;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(9));
+    wrong.size = 64;
+    wrong.header->size = wrong.size;
+    refuse(&wrong);
+}
+
+/* Records of so many bytes that the table may be larger than the file. */
+static void wrong_records_wrap(const void *unused)
+{
+    (void)unused;
+    struct wrong wrong = wrong_from(small_strings(1));
+    wrong.size = sizeof *wrong.header + LINE_SLOTS * sizeof *wrong.table;
+    wrong.header->lines = wrong.size / (LINE_SLOTS * sizeof *wrong.table);
+    wrong.header->records = 0 - 2 * LINE_SLOTS * sizeof *wrong.table - sizeof *wrong.starts;
+    EXPECT_EQ(wrong.header->lines, 3);
+    refuse(&wrong);
+}
+
+/* The first slot from here on that stands alone, as do the two around it, for an entry that no start leads to. */
+static struct frozen_slot *slot_alone(const struct wrong *wrong)
+{
+    for (struct frozen_slot *slot = wrong->table + 1;; slot++) {
+        const bool in_line = (slot - wrong->table) % LINE_SLOTS < LINE_SLOTS - 2;
+        if (in_line && slot[-1].hash != slot->hash && slot->hash != slot[1].hash && slot[1].hash != slot[2].hash)
+            return slot;
+    }
+}
+
+static void wrong_tables(const void *unused)
+{
+    (void)unused;
+    struct wrong wrong = wrong_from(small_words(30));
+    struct frozen_slot *slot = slot_alone(&wrong);
+    const struct frozen_slot first = slot[0];
+    slot[0] = slot[1];
+    slot[1] = first;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(30));
+    slot = slot_alone(&wrong);
+    slot[1].hash = slot[0].hash;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(30));
+    wrong.header->count++;
+    refuse(&wrong);
+    wrong = wrong_from(small_words(40)); /* more entries than starts */
+    wrong.header->count = START_STEP;
+    wrong.size -= sizeof *wrong.starts;
+    refuse(&wrong);
+}
+
+/* Entries side by side from the beginning on, before their homes. */
+static void wrong_homes(const void *unused)
+{
+    (void)unused;
+    struct wrong wrong = wrong_from(small_words(30));
+    const uint64_t slots = LINE_SLOTS * wrong.header->lines;
+    uint64_t n = 0;
+    for (uint64_t i = 1; i < slots; i++) {
+        if (wrong.table[i].hash != wrong.table[n].hash)
+            wrong.table[++n] = wrong.table[i];
+    }
+    EXPECT_EQ(n + 1, wrong.header->count);
+    for (uint64_t i = n + 1; i < slots; i++)
+        wrong.table[i] = wrong.table[n];
+    refuse(&wrong);
+}
+
+static void wrong_records(const void *unused)
+{
+    (void)unused;
+    struct frozen_record record;
+    struct wrong wrong = wrong_from(small_strings(2)); /* the second one's: 8 bytes, then 2, then 6 that are zero */
+    EXPECT_EQ(wrong.header->records, 24);
+    wrong.records[23] = 1;
+    refuse(&wrong);
+    wrong = wrong_from(small_strings(2)); /* lengths that come to the same, modulo 2^32 */
+    memcpy(&record, wrong.records + 8, sizeof record);
+    record.key_len += UINT32_C(1) << 31;
+    record.value_len += UINT32_C(1) << 31;
+    memcpy(wrong.records + 8, &record, sizeof record);
+    refuse(&wrong);
+    wrong = wrong_from(small_strings(2)); /* a third one, longer than what there is */
+    record = (struct frozen_record){.key_len = 4096, .value_len = 0};
+    memcpy(wrong.records + 24, &record, sizeof record);
+    wrong.header->records += sizeof record;
+    wrong.size += sizeof record;
+    refuse(&wrong);
+    wrong = wrong_from(small_strings(2)); /* one for both */
+    for (uint64_t i = 0; i < LINE_SLOTS * wrong.header->lines; i++)
+        wrong.table[i].word = 0;
+    wrong.header->records = 8;
+    wrong.size -= 16;
+    refuse(&wrong);
+}
+
+/* ---- More than there can be ---- */
+
+static void more_than_memory(const void *unused)
+{
+    (void)unused;
+    struct frozen_builder builder;
+    EXPECT_EQ(soma__frozen_begin(&builder, FROZEN_WORDS, UINT64_MAX), SOMA_E_NOMEM);
+    soma__frozen_end(&builder);
+    builder = begin(FROZEN_WORDS, 1);
+    const struct frozen_builder before = builder;
+    builder.count = builder.entries_cap =
+        (UINT64_C(1) << 59) + 1; /* of 16 bytes: more than half of the address space */
+    EXPECT_EQ(soma__frozen_add_word(&builder, 1, 1), SOMA_E_NOMEM);
+    EXPECT(builder.entries == before.entries && builder.count == builder.entries_cap);
+    builder = before;
+    soma__frozen_end(&builder);
+    verified(2);
+}
+
+/* ---- Files that take less at a time ---- */
+
+static void interrupt(int signal)
+{
+    (void)signal;
+}
+
+/* A pipe that is full for a while, and a clock that interrupts: writes stop in the middle, and before anything is written. */
+static void interrupted_writes(const void *unused)
+{
+    (void)unused;
+    const struct sigaction action = {.sa_handler = interrupt};
+    const struct itimerval often = {.it_interval = {.tv_usec = 2000}, .it_value = {.tv_usec = 2000}};
+    const struct itimerval never = {.it_value = {.tv_usec = 0}};
+    soma_frozen *frozen = small_words(40000);
+    const uint64_t size = frozen->header->size;
+    int ends[2];
+    EXPECT(pipe(ends) == 0 && sigaction(SIGALRM, &action, NULL) == 0);
+    const pid_t reader = fork();
+    if (reader == 0) {
+        char bytes[4096];
+        uint64_t got = 0;
+        ssize_t n;
+        close(ends[1]);
+        usleep(20000);
+        while ((n = read(ends[0], bytes, sizeof bytes)) > 0)
+            got += (uint64_t)n;
+        _exit(got == size ? 0 : 1);
+    }
+    setitimer(ITIMER_REAL, &often, NULL);
+    EXPECT_EQ(soma_frozen_write(frozen, ends[1]), SOMA_OK);
+    setitimer(ITIMER_REAL, &never, NULL);
+    close(ends[0]);
+    close(ends[1]);
+    int status = -1;
+    EXPECT(waitpid(reader, &status, 0) == reader && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    soma_frozen_free(frozen);
+    verified(1);
+}
+
 int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
@@ -259,6 +499,14 @@ int main(int argc, char **argv)
         {"equal-hashes", equal_hashes, NULL},
         {"any-byte-wrong", any_byte_wrong, NULL},
         {"huge-claims", huge_claims, NULL},
+        {"equal-hashes-of-longer", equal_hashes_of_longer, NULL},
+        {"wrong-headers", wrong_headers, NULL},
+        {"wrong-records-wrap", wrong_records_wrap, NULL},
+        {"wrong-tables", wrong_tables, NULL},
+        {"wrong-homes", wrong_homes, NULL},
+        {"wrong-records", wrong_records, NULL},
+        {"more-than-memory", more_than_memory, NULL},
+        {"interrupted-writes", interrupted_writes, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
