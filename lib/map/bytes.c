@@ -697,8 +697,8 @@ static void digest_update(const struct update *update, uint64_t state, enum soma
     if (came)
         soma__digest_add(digest_key, fnv_bytes(update->stored, state), 1, change);
     if (went)
-        soma__digest_add(digest_key, fnv_bytes(soma__bytes_value(update->there, &update->word), state), (uint64_t)-1,
-                         change);
+        soma__digest_add(digest_key, fnv_bytes(soma__bytes_entry(update->there, &update->word).value, state),
+                         (uint64_t)-1, change);
     core_digest_change(update->core, update->self, update->key.hash, change);
 }
 
