@@ -234,11 +234,131 @@ static enum soma_status frozen(FILE *out)
     return print_file(out, "strings", &builder);
 }
 
+/* ---- Differences ---- */
+
+/* Every fifth entry is gone, every seventh has another value, and ten are new. */
+static void words_change(soma_u64 *map)
+{
+    for (uint64_t i = 0; i < WORDS + 10; i++) {
+        if (i % 5 == 0 && i < WORDS)
+            must(soma_u64_remove(map, word_key(i), NULL));
+        else if (i % 7 == 0 || i >= WORDS)
+            must(soma_u64_put(map, word_key(i), i, NULL));
+    }
+}
+
+static void strings_change(soma_map *map)
+{
+    unsigned char key[STRING_MOST];
+    unsigned char value[STRING_MOST];
+    for (unsigned i = 0; i < STRINGS + 10; i++) {
+        const struct soma_bytes k = string_key(key, i);
+        const struct soma_bytes v = string_value(value, i + 1);
+        if (i % 5 == 0 && i < STRINGS)
+            must(soma_map_remove(map, k.data, k.len, NULL));
+        else if (i % 7 == 0 || i >= STRINGS)
+            must(soma_map_put(map, k.data, k.len, v.data, v.len, NULL));
+    }
+}
+
+static void print_bytes(FILE *out, const char *what, struct soma_bytes bytes)
+{
+    const unsigned char *data = bytes.data;
+    fprintf(out, "%s: %u bytes", what, (unsigned)bytes.len);
+    for (size_t i = 0; i < bytes.len; i++)
+        fprintf(out, "%s%02x", i % 32 ? "" : "\n  ", data[i]);
+    fputc('\n', out);
+}
+
+/* The patch between two views, which are closed. */
+static void print_patch(FILE *out, const char *what, soma_view *before, soma_view *after)
+{
+    soma_patch *patch = NULL;
+    must(soma_patch_make(before, after, &patch));
+    print_bytes(out, what, soma_patch_bytes(patch));
+    soma_patch_free(patch);
+    soma_view_close(before);
+    soma_view_close(after);
+}
+
+static enum soma_status patches(FILE *out)
+{
+    soma_u64 *words = NULL;
+    soma_map *strings = NULL;
+    soma_view *before = words_view(0, &words);
+    soma_view *after = NULL;
+    words_change(words);
+    must(soma_u64_view_open(words, &after));
+    print_patch(out, "words", before, after);
+    before = strings_view(0, &strings);
+    strings_change(strings);
+    must(soma_map_view_open(strings, &after));
+    print_patch(out, "strings", before, after);
+    soma_u64_free(words);
+    soma_map_free(strings);
+    return SOMA_OK;
+}
+
+/* What one side has to say now, handed to the other. Whether it was anything. */
+static bool say(FILE *out, const char *who, soma_sync *from, soma_sync *to)
+{
+    unsigned char said[4096];
+    size_t len = 0;
+    (void)soma_sync_drain(from, said, sizeof said, &len);
+    if (len == 0)
+        return false;
+    print_bytes(out, who, (struct soma_bytes){said, len});
+    must(soma_sync_feed(to, said, len, NULL));
+    return true;
+}
+
+static void print_session(FILE *out, const char *what, soma_sync *target, soma_sync *source)
+{
+    struct soma_sync_result result;
+    fprintf(out, "%s\n", what);
+    while (say(out, "target", target, source) | say(out, "source", source, target)) {
+    }
+    soma_sync_outcome(target, &result);
+    fprintf(out, "inserted %" PRIu64 ", replaced %" PRIu64 ", removed %" PRIu64 "\n", result.inserted, result.replaced,
+            result.removed);
+    soma_sync_close(target);
+    soma_sync_close(source);
+}
+
+static const struct soma_sync_options as_target = {.role = SOMA_SYNC_TARGET, .initiator = true, .nonce = 1};
+static const struct soma_sync_options as_source = {.role = SOMA_SYNC_SOURCE, .nonce = 2};
+
+static enum soma_status sessions(FILE *out)
+{
+    soma_u64 *words[2] = {NULL, NULL};
+    soma_map *strings[2] = {NULL, NULL};
+    soma_sync *target = NULL;
+    soma_sync *source = NULL;
+    for (int i = 0; i < 2; i++) {
+        soma_view_close(words_view(SOMA_DIGEST, &words[i]));
+        soma_view_close(strings_view(SOMA_DIGEST, &strings[i]));
+    }
+    words_change(words[1]);
+    strings_change(strings[1]);
+    must(soma_u64_sync_open(words[0], &as_target, &target));
+    must(soma_u64_sync_open(words[1], &as_source, &source));
+    print_session(out, "words", target, source);
+    must(soma_map_sync_open(strings[0], &as_target, &target));
+    must(soma_map_sync_open(strings[1], &as_source, &source));
+    print_session(out, "strings", target, source);
+    for (int i = 0; i < 2; i++) {
+        soma_u64_free(words[i]);
+        soma_map_free(strings[i]);
+    }
+    return SOMA_OK;
+}
+
 static const struct section {
     const char *name;
     section_fn print;
 } sections[] = {
-    {"fnv1a", fnv1a}, {"positions", positions}, {"digests", digests}, {"strong", strong}, {"frozen", frozen},
+    {"fnv1a", fnv1a},   {"positions", positions}, {"digests", digests},   {"strong", strong},
+    {"frozen", frozen}, {"patches", patches},     {"sessions", sessions},
 };
 #define SECTIONS (sizeof sections / sizeof sections[0])
 
