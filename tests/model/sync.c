@@ -38,7 +38,8 @@ static struct soma_bytes value_bytes(uint64_t number, unsigned char *to)
 static struct soma_bytes key_bytes(uint64_t key, unsigned char *to)
 {
     memset(to, 0, 16);
-    memcpy(to, &key, sizeof key);
+    for (unsigned i = 0; i < sizeof key; i++)
+        to[i] = (unsigned char)(key >> 8 * i);
     return (struct soma_bytes){to, key == 0 ? 0 : 2 + key % 14};
 }
 

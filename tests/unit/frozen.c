@@ -481,12 +481,13 @@ static void interrupted_writes(const void *unused)
         _exit(got == size ? 0 : 1);
     }
     setitimer(ITIMER_REAL, &often, NULL);
-    EXPECT_EQ(soma_frozen_write(frozen, ends[1]), SOMA_OK);
+    const bool files = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__; /* elsewhere they cannot be written */
+    EXPECT_EQ(soma_frozen_write(frozen, ends[1]), files ? SOMA_OK : SOMA_E_UNSUPPORTED);
     setitimer(ITIMER_REAL, &never, NULL);
     close(ends[0]);
     close(ends[1]);
     int status = -1;
-    EXPECT(waitpid(reader, &status, 0) == reader && WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    EXPECT(waitpid(reader, &status, 0) == reader && WIFEXITED(status) && WEXITSTATUS(status) == (files ? 0 : 1));
     soma_frozen_free(frozen);
     verified(1);
 }
