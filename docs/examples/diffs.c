@@ -76,7 +76,7 @@ static enum soma_status follow(FILE *file, soma_map *map)
         return status;
     printf("a patch of %zu bytes: %" PRIu64 " new, %" PRIu64 " changed, %" PRIu64 " gone\n", bytes.len, info.inserted,
            info.replaced, info.removed);
-    return soma_patch_apply_map(map, bytes, NULL);
+    return soma_patch_apply_map_wait(map, bytes, NULL);
 }
 
 static void a_day(void)
@@ -121,11 +121,11 @@ int main(void)
 
     if (soma_patch_invert(soma_patch_bytes(patch), &back) != SOMA_OK)
         return 1;
-    must(soma_patch_apply_map(prices, soma_patch_bytes(back), NULL) == SOMA_OK, "as in the morning");
+    must(soma_patch_apply_map_wait(prices, soma_patch_bytes(back), NULL) == SOMA_OK, "as in the morning");
     must(price_of(prices, "plums") == 320 && price_of(prices, "figs") == 0, "as in the morning");
 
     set(copy, "figs", 600); /* by hand: so the day cannot be taken back here */
-    must(soma_patch_apply_map(copy, soma_patch_bytes(back), NULL) == SOMA_CHANGED, "it does not fit");
+    must(soma_patch_apply_map_wait(copy, soma_patch_bytes(back), NULL) == SOMA_CHANGED, "it does not fit");
     must(price_of(copy, "figs") == 600 && price_of(copy, "apples") == 220, "nothing has changed");
     same(prices, copy, false);
 

@@ -6,7 +6,7 @@
  *     if (soma_patch_make(before, after, &patch) != SOMA_OK) ...
  *     const struct soma_bytes bytes = soma_patch_bytes(patch);     // to be written, sent, kept
  *     ...
- *     if (soma_patch_apply_u64(copy, bytes, NULL) == SOMA_OK)      // what had the keys of `before` has those of `after`
+ *     if (soma_patch_apply_u64_wait(copy, bytes, NULL) == SOMA_OK)      // what had the keys of `before` has those of `after`
  *         puts("as after");
  *     soma_patch_free(patch);
  *
@@ -178,7 +178,7 @@ SOMA_API enum soma_status soma_patch_next(struct soma_patch_reader *reader, stru
 SOMA_API enum soma_status soma_patch_fits(const soma_view *view, struct soma_bytes bytes, uint64_t *number);
 
 /**
- * soma_patch_apply_u64(), soma_patch_apply_map() - make all differences of a patch in a map, or none.
+ * soma_patch_apply_u64_wait(), soma_patch_apply_map_wait() - make all differences of a patch in a map, or none.
  * @map:     not made with value_retire.
  * @bytes:   a patch of the map's kind.
  * @outcome: out unless SOMA_E_INVALID, SOMA_E_CORRUPT or SOMA_E_UNSUPPORTED is answered; may be NULL.
@@ -209,10 +209,10 @@ SOMA_API enum soma_status soma_patch_fits(const soma_view *view, struct soma_byt
  *                       nothing changed.
  *   SOMA_E_INVALID      @map is NULL, the patch is for the other kind, or the caller is inside a read section or a retired call.
  */
-SOMA_API SOMA_NODISCARD enum soma_status soma_patch_apply_u64(soma_u64 *map, struct soma_bytes bytes,
-                                                              struct soma_patch_outcome *outcome);
-SOMA_API SOMA_NODISCARD enum soma_status soma_patch_apply_map(soma_map *map, struct soma_bytes bytes,
-                                                              struct soma_patch_outcome *outcome);
+SOMA_API SOMA_NODISCARD enum soma_status soma_patch_apply_u64_wait(soma_u64 *map, struct soma_bytes bytes,
+                                                                   struct soma_patch_outcome *outcome);
+SOMA_API SOMA_NODISCARD enum soma_status soma_patch_apply_map_wait(soma_map *map, struct soma_bytes bytes,
+                                                                   struct soma_patch_outcome *outcome);
 
 #ifdef __cplusplus
 }

@@ -329,7 +329,7 @@ static enum soma_status apply(struct core *core, struct soma_bytes bytes, struct
     return status;
 }
 
-enum soma_status soma_patch_apply_u64(soma_u64 *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
+enum soma_status soma_patch_apply_u64_wait(soma_u64 *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
 {
     if (!map) {
         MISUSE("map is NULL");
@@ -338,7 +338,7 @@ enum soma_status soma_patch_apply_u64(soma_u64 *map, struct soma_bytes bytes, st
     return apply(&map->core, bytes, outcome);
 }
 
-enum soma_status soma_patch_apply_map(soma_map *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
+enum soma_status soma_patch_apply_map_wait(soma_map *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
 {
     if (!map) {
         MISUSE("map is NULL");

@@ -77,8 +77,8 @@ static soma_view *look(const struct subject *subject)
 static void apply(const struct subject *subject, const soma_patch *patch)
 {
     const struct soma_bytes bytes = soma_patch_bytes(patch);
-    must(subject->words ? soma_patch_apply_u64(subject->words, bytes, NULL)
-                        : soma_patch_apply_map(subject->bytes, bytes, NULL));
+    must(subject->words ? soma_patch_apply_u64_wait(subject->words, bytes, NULL)
+                        : soma_patch_apply_map_wait(subject->bytes, bytes, NULL));
 }
 
 static void change_some(const struct subject *subject, uint64_t size)

@@ -135,8 +135,8 @@ static struct patches invert_both(struct patches patches)
 static enum soma_status apply_both(struct both maps, struct patches patches, struct soma_patch_outcome *outcome)
 {
     struct soma_patch_outcome other;
-    const enum soma_status status = soma_patch_apply_u64(maps.words, soma_patch_bytes(patches.words), outcome);
-    cr_assert_eq(soma_patch_apply_map(maps.bytes, soma_patch_bytes(patches.bytes), &other), status);
+    const enum soma_status status = soma_patch_apply_u64_wait(maps.words, soma_patch_bytes(patches.words), outcome);
+    cr_assert_eq(soma_patch_apply_map_wait(maps.bytes, soma_patch_bytes(patches.bytes), &other), status);
     cr_assert_eq(outcome->kept, other.kept);
     return status;
 }
@@ -207,7 +207,7 @@ Test(patch, there_and_back)
     cr_assert_eq(outcome.number, 0);
     cr_assert_eq(apply_both(scene.a, back, &outcome), SOMA_OK);
     must_look_like(scene.a, scene.of_a);
-    cr_assert_eq(soma_patch_apply_u64(scene.a.words, soma_patch_bytes(scene.forth.words), NULL), SOMA_OK);
+    cr_assert_eq(soma_patch_apply_u64_wait(scene.a.words, soma_patch_bytes(scene.forth.words), NULL), SOMA_OK);
     free_both(back);
     scene_close(scene);
 }
@@ -483,8 +483,8 @@ static void must_be_refused(const struct scene *scene, struct soma_bytes bytes, 
     cr_assert_eq(soma_patch_compose(bytes, soma_patch_bytes(scene->forth.words), &patch), want);
     cr_assert_eq(soma_patch_compose(soma_patch_bytes(scene->forth.words), bytes, &patch), want);
     cr_assert_eq(soma_patch_fits(scene->of_a.words, bytes, &number), want);
-    cr_assert_eq(soma_patch_apply_u64(scene->a.words, bytes, &outcome), want);
-    cr_assert_eq(soma_patch_apply_map(scene->a.bytes, bytes, &outcome), want);
+    cr_assert_eq(soma_patch_apply_u64_wait(scene->a.words, bytes, &outcome), want);
+    cr_assert_eq(soma_patch_apply_map_wait(scene->a.bytes, bytes, &outcome), want);
     cr_assert(!patch && number == 7 && outcome.number == 7 && outcome.kept == 7);
     must_look_like(scene->a, scene->of_a);
 }
@@ -564,10 +564,10 @@ Test(patch, does_not_fit_strings)
         cr_assert_eq(soma_map_view_open(a.bytes, &now), SOMA_OK);
         cr_assert_eq(soma_patch_fits(now, soma_patch_bytes(patch), NULL), SOMA_CHANGED);
         soma_view_close(now);
-        cr_assert_eq(soma_patch_apply_map(a.bytes, soma_patch_bytes(patch), NULL), SOMA_CHANGED);
+        cr_assert_eq(soma_patch_apply_map_wait(a.bytes, soma_patch_bytes(patch), NULL), SOMA_CHANGED);
     }
     put_text(a.bytes, "key", "value");
-    cr_assert_eq(soma_patch_apply_map(a.bytes, soma_patch_bytes(patch), NULL), SOMA_OK);
+    cr_assert_eq(soma_patch_apply_map_wait(a.bytes, soma_patch_bytes(patch), NULL), SOMA_OK);
     soma_patch_free(patch);
     look_away(of_a);
     look_away(of_b);
@@ -633,7 +633,7 @@ Test(patch, the_cap)
         ;
     pthread_create(&releaser, NULL, releaser_body, a);
     struct soma_patch_outcome outcome;
-    cr_assert_eq(soma_patch_apply_map(a, soma_patch_bytes(patch), &outcome), SOMA_E_LIMIT);
+    cr_assert_eq(soma_patch_apply_map_wait(a, soma_patch_bytes(patch), &outcome), SOMA_E_LIMIT);
     cr_assert(outcome.number > 0 && outcome.number < MANY && outcome.kept == 0);
     pthread_join(reader, NULL);
     pthread_join(releaser, NULL);
@@ -745,7 +745,7 @@ static soma_u64 *patched;
 
 static void apply_in_call(void *answer)
 {
-    *(enum soma_status *)answer = soma_patch_apply_u64(patched, empty_patch, NULL);
+    *(enum soma_status *)answer = soma_patch_apply_u64_wait(patched, empty_patch, NULL);
 }
 
 Test(patch, invalid)
@@ -767,15 +767,15 @@ Test(patch, invalid)
     cr_assert_eq(soma_patch_next(NULL, &difference), SOMA_E_INVALID);
     cr_assert_eq(soma_patch_fits(NULL, words, NULL), SOMA_E_INVALID);
     cr_assert_eq(soma_patch_fits(scene.of_a.bytes, words, NULL), SOMA_E_INVALID);
-    cr_assert_eq(soma_patch_apply_u64(NULL, words, NULL), SOMA_E_INVALID);
-    cr_assert_eq(soma_patch_apply_map(NULL, strings, NULL), SOMA_E_INVALID);
-    cr_assert_eq(soma_patch_apply_u64(scene.a.words, strings, NULL), SOMA_E_INVALID);
-    cr_assert_eq(soma_patch_apply_map(scene.a.bytes, words, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_patch_apply_u64_wait(NULL, words, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_patch_apply_map_wait(NULL, strings, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_patch_apply_u64_wait(scene.a.words, strings, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_patch_apply_map_wait(scene.a.bytes, words, NULL), SOMA_E_INVALID);
     cr_assert_null(patch);
     cr_assert_null(soma_patch_bytes(NULL).data);
     soma_patch_free(NULL);
     soma_read_enter();
-    cr_assert_eq(soma_patch_apply_u64(scene.a.words, words, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_patch_apply_u64_wait(scene.a.words, words, NULL), SOMA_E_INVALID);
     soma_read_exit();
     enum soma_status answer = SOMA_OK;
     patched = scene.a.words;
@@ -806,8 +806,8 @@ Test(patch, values_that_are_retired)
     cr_assert_eq(soma_u64_new(&of_words, &maps.words), SOMA_OK);
     cr_assert_eq(soma_map_new(&of_bytes, &maps.bytes), SOMA_OK);
     fill(maps);
-    cr_assert_eq(soma_patch_apply_u64(maps.words, soma_patch_bytes(scene.forth.words), NULL), SOMA_E_UNSUPPORTED);
-    cr_assert_eq(soma_patch_apply_map(maps.bytes, soma_patch_bytes(scene.forth.bytes), NULL), SOMA_E_UNSUPPORTED);
+    cr_assert_eq(soma_patch_apply_u64_wait(maps.words, soma_patch_bytes(scene.forth.words), NULL), SOMA_E_UNSUPPORTED);
+    cr_assert_eq(soma_patch_apply_map_wait(maps.bytes, soma_patch_bytes(scene.forth.bytes), NULL), SOMA_E_UNSUPPORTED);
     must_look_like(maps, scene.of_a);
     close_both(maps);
     scene_close(scene);

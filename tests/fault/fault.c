@@ -882,8 +882,8 @@ static void try_apply(unsigned index, void *patch)
     (void)index;
     const unsigned long before = atomic_load(&accounts[PATCH].refused);
     arm();
-    const enum soma_status status = world.kind == &kinds[0] ? soma_patch_apply_u64(patching.map, bytes, &outcome)
-                                                            : soma_patch_apply_map(patching.map, bytes, &outcome);
+    const enum soma_status status = world.kind == &kinds[0] ? soma_patch_apply_u64_wait(patching.map, bytes, &outcome)
+                                                            : soma_patch_apply_map_wait(patching.map, bytes, &outcome);
     if (atomic_load(&accounts[PATCH].refused) > before) /* also if it is only for taking back */
         EXPECT_EQ(status, SOMA_E_NOMEM);
     patching.applied ^= done_without_map(status, SOMA_OK);
@@ -1348,7 +1348,7 @@ static void patch_without_record(void)
     soma__patch_add(&writer, &(const struct soma_difference){.what = SOMA_INSERTED, .word = {7, 0, 7}});
     soma__patch_add(&writer, &(const struct soma_difference){.what = SOMA_REMOVED, .word = {8, 8, 0}});
     EXPECT_EQ(soma__patch_finish(&writer, SOMA_OK, &patch), SOMA_OK);
-    EXPECT_EQ(soma_patch_apply_u64(map, soma_patch_bytes(patch), &outcome), SOMA_E_NOMEM);
+    EXPECT_EQ(soma_patch_apply_u64_wait(map, soma_patch_bytes(patch), &outcome), SOMA_E_NOMEM);
     EXPECT(outcome.number == 0 && outcome.kept == 0);
     EXPECT_EQ(soma_u64_count_approx(map), 1);
     EXPECT_EQ(soma_u64_get(map, 7, NULL), SOMA_ABSENT);

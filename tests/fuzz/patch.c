@@ -112,8 +112,8 @@ static void set_up_all(struct soma_bytes bytes, bool of_words, bool in)
 static enum soma_status apply(struct soma_bytes bytes, bool of_words)
 {
     struct soma_patch_outcome outcome = {.number = 0};
-    const enum soma_status status =
-        of_words ? soma_patch_apply_u64(words, bytes, &outcome) : soma_patch_apply_map(strings, bytes, &outcome);
+    const enum soma_status status = of_words ? soma_patch_apply_u64_wait(words, bytes, &outcome)
+                                             : soma_patch_apply_map_wait(strings, bytes, &outcome);
     must(outcome.kept == 0, "something was kept");
     return status;
 }

@@ -219,8 +219,8 @@ static void check_read(const struct model *m, const struct seen *a, const struct
 static enum soma_status apply(const struct model *m, void *map, const soma_patch *patch, uint64_t *made)
 {
     struct soma_patch_outcome outcome = {0, 0};
-    const enum soma_status status = of_words(m) ? soma_patch_apply_u64(map, soma_patch_bytes(patch), &outcome)
-                                                : soma_patch_apply_map(map, soma_patch_bytes(patch), &outcome);
+    const enum soma_status status = of_words(m) ? soma_patch_apply_u64_wait(map, soma_patch_bytes(patch), &outcome)
+                                                : soma_patch_apply_map_wait(map, soma_patch_bytes(patch), &outcome);
     EXPECT_EQ(outcome.kept, 0);
     *made = outcome.number;
     return status;

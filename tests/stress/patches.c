@@ -52,8 +52,8 @@ static uint64_t value_of(uint64_t key, int after)
 static enum soma_status apply_patch(int back, struct soma_patch_outcome *outcome)
 {
     const struct soma_bytes bytes = soma_patch_bytes(run.patches[back]);
-    return run.kind == &kinds[0] ? soma_patch_apply_u64(run.map, bytes, outcome)
-                                 : soma_patch_apply_map(run.map, bytes, outcome);
+    return run.kind == &kinds[0] ? soma_patch_apply_u64_wait(run.map, bytes, outcome)
+                                 : soma_patch_apply_map_wait(run.map, bytes, outcome);
 }
 
 /* From one value to another, if it is there; 0 is none. */

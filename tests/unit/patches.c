@@ -253,8 +253,8 @@ static enum soma_status apply(struct soma_patch_outcome *outcome)
 {
     const struct soma_bytes bytes = soma_patch_bytes(patches[world.of_words]);
     disturbance.armed = true;
-    const enum soma_status status = world.of_words ? soma_patch_apply_u64(world.words, bytes, outcome)
-                                                   : soma_patch_apply_map(world.bytes, bytes, outcome);
+    const enum soma_status status = world.of_words ? soma_patch_apply_u64_wait(world.words, bytes, outcome)
+                                                   : soma_patch_apply_map_wait(world.bytes, bytes, outcome);
     disturbance.armed = false;
     return status;
 }
@@ -377,8 +377,8 @@ static void last_of_many(bool of_words, bool with_view)
     disturbance.intruder = refuse_memory;
     disturbance.armed = true;
     const struct soma_bytes bytes = soma_patch_bytes(patch);
-    const enum soma_status status = of_words ? soma_patch_apply_u64(world.words, bytes, &outcome)
-                                             : soma_patch_apply_map(world.bytes, bytes, &outcome);
+    const enum soma_status status = of_words ? soma_patch_apply_u64_wait(world.words, bytes, &outcome)
+                                             : soma_patch_apply_map_wait(world.bytes, bytes, &outcome);
     disturbance.armed = false;
     atomic_store(&memory_refused, false);
     EXPECT_EQ(status, SOMA_CHANGED);
