@@ -8,12 +8,15 @@
 
 /* ---- Hello ---- */
 
+/* Bad, if it is of no entries and yet not 0. */
 static struct soma_digest get_digest(struct wire_in *in)
 {
     struct soma_digest digest;
     digest.lane[0] = soma__wire_get64(in);
     digest.lane[1] = soma__wire_get64(in);
     digest.count = soma__wire_get64(in);
+    if (digest.count == 0 && (digest.lane[0] | digest.lane[1]) != 0)
+        in->bad = true;
     return digest;
 }
 
@@ -22,7 +25,8 @@ static bool hello_makes_sense(const struct hello *hello, uint8_t initiator, uint
     return (hello->kind == 1 || hello->kind == 2) && hello->role >= SOMA_SYNC_SOURCE && hello->role <= SOMA_SYNC_BOTH &&
            initiator <= 1 && zero == 0 && hello->window >= SOMA_SYNC_WINDOW_LEAST &&
            hello->slice >= SOMA_SYNC_SLICE_LEAST && hello->slice <= SOMA_SYNC_SLICE_MAX &&
-           hello->digest.count <= HELLO_COUNT_MAX;
+           hello->digest.count <= HELLO_COUNT_MAX && hello->before.count <= hello->digest.count &&
+           (hello->from > 0 || hello->before.count == 0);
 }
 
 enum decoded soma__decode_hello(const void *data, struct hello *out)
@@ -46,7 +50,7 @@ enum decoded soma__decode_hello(const void *data, struct hello *out)
     out->from = soma__wire_get64(&in);
     out->digest = get_digest(&in);
     out->before = get_digest(&in);
-    return hello_makes_sense(out, initiator, zero) ? DECODED : CORRUPT;
+    return !in.bad && hello_makes_sense(out, initiator, zero) ? DECODED : CORRUPT;
 }
 
 /* ---- Frames ---- */

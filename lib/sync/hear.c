@@ -46,6 +46,8 @@ static enum soma_status hear_slice(struct soma_sync *sync, const struct frame *f
         return corrupt(sync, "SLICE has another number than is due");
     if (sync->slice_bits == 0 && !soma_digest_equal(&head.digest, &sync->theirs.digest))
         return corrupt(sync, "the only SLICE has another digest than the map");
+    if (sync->slice_bits > 0 && sync->pass > 0 && !soma_digest_equal(&head.digest, &sync->slice_theirs))
+        return corrupt(sync, "SLICE has another digest than in the pass before");
     sync->heard_slice = true;
     sync->heard.part = PART_CHECKS;
     sync->slice_theirs = head.digest;
@@ -204,12 +206,14 @@ static enum soma_status hear_entry(struct soma_sync *sync, const struct group *g
     sync->result.entries_received++;
     sync->result.entries_received_bytes += entry.key.len + entry.value.len;
     struct soma_bytes mine;
-    if (!sync->both || sync->giver)
+    if (sync->giver)
         return soma__sync_note(sync, PUT, &entry);
     const enum soma_status found = soma__sync_look_up(sync, entry.key, &mine);
-    if (found == SOMA_ABSENT)
-        return soma__sync_note(sync, PUT, &entry);
-    return found == SOMA_OK ? decide(sync, &entry, mine) : found;
+    if (found == SOMA_OK && soma__sync_bytes_equal(mine, entry.value))
+        return corrupt(sync, "an entry that is here, and was listed");
+    if (found == SOMA_OK && sync->both)
+        return decide(sync, &entry, mine);
+    return found < 0 ? found : soma__sync_note(sync, PUT, &entry);
 }
 
 /* ---- DATA: what the giver does not know ---- */
@@ -411,7 +415,7 @@ static bool may_end(const struct soma_sync *sync, enum frame_type type)
     if (sync->heard.part == PART_SLICE || sync->heard.due < sync->due.n || sync->heard.data.len > 0)
         return false;
     if (!sync->giver)
-        return sync->said_close ? type == FRAME_CLOSED || type == FRAME_AGAIN : type == FRAME_TURN;
+        return sync->said_close ? type == FRAME_CLOSED || (type == FRAME_AGAIN && sync->both) : type == FRAME_TURN;
     return sync->heard.asks ? type == FRAME_TURN : type == FRAME_CLOSE || (type == FRAME_AGAIN && !sync->both);
 }
 
@@ -427,6 +431,8 @@ static enum soma_status hear_end(struct soma_sync *sync, const struct frame *fra
         sync->heard_close = true;
         if (soma__decode_digest(frame->payload, &sync->closing) != DECODED)
             return corrupt(sync, "CLOSE is not well formed");
+        if (!sync->both && !soma_digest_equal(&sync->closing, &sync->slice_mine))
+            return corrupt(sync, "CLOSE of a target has another digest than its source");
         return soma__sync_speak(sync);
     }
     if (soma__wire_left(&frame->payload) > 0)

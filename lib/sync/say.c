@@ -65,7 +65,8 @@ static unsigned parts_log2(const struct soma_sync *sync, uint64_t ranges, uint64
     return parts > 0 ? parts : 1;
 }
 
-static void plan(struct soma_sync *sync)
+/* Two of them that share a hash could not be said in order. */
+static bool plan(struct soma_sync *sync)
 {
     struct groups *todo = &sync->todo;
     uint64_t ranges = 0;
@@ -74,6 +75,9 @@ static void plan(struct soma_sync *sync)
         qsort(todo->at, todo->n, sizeof *todo->at, by_hash);
     for (size_t i = 0; i < todo->n; i++) {
         struct group *group = &todo->at[i];
+        if (i > 0 &&
+            soma__prefix_first(group->bits, group->prefix) <= soma__prefix_last(group[-1].bits, group[-1].prefix))
+            return false;
         group->what = (uint8_t)answer_of(sync, group);
         if (group->what != FRAME_CHECKS)
             continue;
@@ -81,6 +85,7 @@ static void plan(struct soma_sync *sync)
         entries += group->count;
     }
     sync->said.log2 = ranges > 0 ? parts_log2(sync, ranges, entries) : 0;
+    return true;
 }
 
 enum soma_status soma__sync_speak(struct soma_sync *sync)
@@ -93,8 +98,7 @@ enum soma_status soma__sync_speak(struct soma_sync *sync)
     sync->said.in_group = false;
     sync->said.data.len = 0;
     sync->said.data_at = 0;
-    plan(sync);
-    return SOMA_OK;
+    return plan(sync) ? SOMA_OK : soma__sync_fail(sync, SOMA_E_CORRUPT, "a range is asked about twice");
 }
 
 static void next_stage(struct soma_sync *sync)

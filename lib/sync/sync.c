@@ -189,14 +189,16 @@ static enum soma_status hear_hello(struct soma_sync *sync)
     struct hello *theirs = &sync->theirs;
     if (soma__decode_hello(sync->in.data, theirs) != DECODED)
         return soma__sync_fail(sync, SOMA_E_CORRUPT, "the other side does not speak this protocol");
+    const bool same_version = theirs->version == mine->version;
+    if (same_version && theirs->initiator == mine->initiator)
+        return soma__sync_fail(sync, SOMA_E_CORRUPT, "not exactly one side is the initiator");
+    if (same_version && mine->initiator && theirs->from != mine->from)
+        return soma__sync_fail(sync, SOMA_E_CORRUPT, "`from` is not the same");
     if (!mine->initiator) {
         mine->from = theirs->from;
         mine->before = soma__sync_before(sync, mine->from);
         say_hello(sync);
     }
-    if (theirs->version == mine->version && (theirs->initiator == mine->initiator || theirs->from != mine->from))
-        return soma__sync_fail(sync, SOMA_E_CORRUPT,
-                               "not exactly one side is the initiator, or `from` is not the same");
     const char *why = unlike(mine, theirs);
     return why ? soma__sync_fail(sync, SOMA_E_UNSUPPORTED, why) : agree(sync);
 }

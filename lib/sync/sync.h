@@ -26,10 +26,10 @@
 #include "sync/decode.h"
 #include "wire/wire.h"
 
-/* What no side comes near that keeps to the rules, in one turn; and turns of a pass. */
+/* What no side comes near that keeps to the rules, in one turn; and its turns in a pass. */
 #define RANGES_MAX (1u << 22)
 #define NUMBERS_MAX (1u << 22)
-#define TURNS_MAX 256
+#define TURNS_MAX 128
 #define PASSES_MAX 8
 
 /* ---- What grows ---- */
@@ -169,7 +169,7 @@ struct soma_sync {
     bool said_hello;
     bool said_bye;              /* or there is nobody to be told */
     struct soma_digest closing; /* the lister's result, once it was heard */
-    unsigned turns;             /* of this pass */
+    unsigned turns;             /* of the other side's, in this pass */
 
     struct groups todo; /* heard: ranges that differ */
     struct groups owed; /* heard: entries that are to be said */

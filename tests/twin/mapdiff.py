@@ -35,7 +35,7 @@ MOST_PAYLOAD = 65536
 MOST_LISTED = 8192
 MOST_BYTES = (1 << 31) - 1
 MOST_IN_TURN = 1 << 22
-MOST_TURNS = 256
+MOST_TURNS = 2 * 128         # of both sides
 PASSES = 8
 NOTHING = (0, 0, 0)
 
@@ -269,6 +269,12 @@ class Payload:
         number, self.at = read_varint(self.data, self.at)
         return number
 
+    def digest(self):
+        digest = self.numbers("<3Q")
+        if not digest[2] and digest != NOTHING:
+            raise Corrupt("a digest of nothing that is not 0")
+        return digest
+
     def end(self):
         if self.left():
             raise Corrupt("a payload that is too long")
@@ -341,6 +347,8 @@ class Hello(NamedTuple):
         if not (self.kind in (1, 2) and self.role in (1, 2, 3) and self.initiator in (0, 1) and self.zero == 0
                 and self.window >= 65536 and 256 <= self.slice <= 1 << 20 and self.digest[2] <= 1 << 48):
             raise Corrupt("a field of hello is out of its range")
+        if any(not digest[2] and digest != NOTHING for digest in (self.digest, self.before)):
+            raise Corrupt("a digest of nothing that is not 0")
         if self.before[2] > self.digest[2] or (not self.start and self.before != NOTHING):
             raise Corrupt("`before` is not of entries before `from`")
 
@@ -401,6 +409,7 @@ class Session:
         self.whole = self.sorted.digest(0, 1 << 64)
         self.peer = None                    # the other side's hello
         self.done, self.error = False, None
+        self.theirs = NOTHING               # the other side's slice
         self.reached = 0                    # all before this hash is equal: where another session may begin
         self.passes = 0
         self.counts = {"new": 0, "replaced": 0, "removed": 0}
@@ -474,13 +483,15 @@ class Session:
             self._say_hello()
         self.peer = peer = Hello.unpack((yield from self._in.take(Hello.SIZE)))
         peer.verify()
+        if peer.version == VERSION and peer.initiator == self.initiator:
+            raise Corrupt("not one initiator")
         if not self.initiator:
             self.start = peer.start
             self._say_hello()
         if peer.version != VERSION:
             raise Disagreement("another version")
-        if peer.initiator == self.initiator or peer.start != self.start:
-            raise Corrupt("not one initiator, or another `from`")
+        if peer.start != self.start:
+            raise Corrupt("another `from`")
         if peer.kind != self.map.kind:
             raise Disagreement("another kind of map")
         if peer.agreement != self.map.agreement():
@@ -629,6 +640,8 @@ class Session:
         if got.end == CLOSE:
             turn.digest = self._result()
             if turn.digest != got.digest:
+                if self.role == SOURCE:
+                    raise Corrupt("a CLOSE that is not what was in SLICE")
                 self._again(turn)
                 return
             self._change()
@@ -781,12 +794,14 @@ class Session:
         if self.kind != SLICE:
             raise Corrupt("a turn that does not begin with SLICE")
         number, nth = self.payload.varint(), self.payload.varint()
-        self.theirs = self.payload.numbers("<3Q")
+        before, self.theirs = self.theirs, self.payload.digest()
         self.payload.end()
         if (number, nth) != (self.part.prefix, self.nth):
             raise Corrupt("another slice, or another pass")
         if not self.part.bits and self.theirs != self.peer.digest:
             raise Corrupt("not the digest that was in hello")
+        if self.nth and self.theirs != before:
+            raise Corrupt("not the digest of the pass before")
 
     def _read_items(self, mine, turn):
         payload = self.payload
@@ -893,7 +908,7 @@ class Session:
             raise Corrupt("a frame that is not due")
         turn.end = self.kind
         if turn.end in (CLOSE, CLOSED):
-            turn.digest = self.payload.numbers("<3Q")
+            turn.digest = self.payload.digest()
         self.payload.end()
         if turn.end == CLOSED:
             if turn.digest != self.closed:

@@ -391,7 +391,10 @@ static const struct saying to_target[] = {
     {"S 03020000 0700 T 062301 0100000000000000 0000000000000000 01 0100000000000000 0000000000000000 00",
      SOMA_E_CORRUPT},
     {"S 04020000 03020000 0700 T 06050003000000 0700", SOMA_E_CORRUPT}, /* gone twice: found when the turn is taken */
-    {"S 03020000 0700 T 06020000 0700", SOMA_OK},                       /* another digest: said again */
+    {"S 020b0001001111111122222222 03020100 0700", SOMA_E_CORRUPT},     /* a half is checked, and asked for */
+    {"S 03020000 0700 T 0611 01 0100000000000000 0100000000000000", SOMA_E_CORRUPT}, /* an entry that is here */
+    {"S 03020000 0700 T 0611 01 0100000000000000 0000000000000000", SOMA_OK},
+    {"S 03020000 0700 T 06020000 0700", SOMA_OK}, /* another digest: said again */
     {"S 0700 T S 0700", SOMA_E_CORRUPT},
 };
 
@@ -408,7 +411,7 @@ static const struct saying to_source[] = {
     {"S 0503000000 0700 T 0917D", SOMA_E_CORRUPT},
     {"S 0503000000 0700 T 0a18D", SOMA_E_CORRUPT},
     {"S 0503000000 0700 T 0b0100", SOMA_E_CORRUPT},
-    {"S 0503000000 0700 T 0918D", SOMA_OK}, /* another digest: said again */
+    {"S 0503000000 0700 T 0918D", SOMA_E_CORRUPT}, /* another digest: a target would not have closed */
     {"S 0503000000 0700 T 0b00", SOMA_OK},
     {"S 0503000000 0700 T 080135", SOMA_OK}, /* 53 bytes were sent */
     {"S 0503000000 0700 T 080136", SOMA_E_CORRUPT},
@@ -420,8 +423,17 @@ static const struct saying to_giver[] = {
     {"S 0503000000 0700 T 0b00", SOMA_E_CORRUPT},                /* only the giver says so */
     {"S 050700000111111111 0700 T 0700", SOMA_E_CORRUPT},        /* an entry was asked for */
     {"S 050700000111111111 0700 T 060100 0700", SOMA_E_CORRUPT}, /* asks nothing, and does not close */
-    {"S 050700000111111111 0700 T 060100 0918D", SOMA_OK},
+    {"S 050700000111111111 0700 T 060100 0918D", SOMA_OK},       /* another digest: said again */
+    {"S 050700000111111111 0700 T 060100 0918 0100000000000000 0000000000000000 0000000000000000",
+     SOMA_E_CORRUPT},                                         /* of no entries, and not 0 */
     {"S 050700000111111111 0700 T 06020000", SOMA_E_CORRUPT}, /* one reply too many */
+};
+
+/* To the lister of two, which is the initiator. */
+static const struct saying to_lister[] = {
+    {"S 03020000 0700 T 0611 01 0100000000000000 0100000000000000", SOMA_E_CORRUPT}, /* an entry that is here */
+    {"S 03020000 0700 T 0611 01 0100000000000000 0000000000000000", SOMA_OK},
+    {"S 03020000 0700 T 06020000 0700 T 0b00", SOMA_OK},
 };
 
 /* To a target of strings. */
@@ -444,7 +456,98 @@ static void nonsense(const void *unused)
     EXPECT_ALL(SOMA_SYNC_TARGET, true, true, to_target);
     EXPECT_ALL(SOMA_SYNC_SOURCE, true, true, to_source);
     EXPECT_ALL(SOMA_SYNC_BOTH, true, false, to_giver);
+    EXPECT_ALL(SOMA_SYNC_BOTH, true, true, to_lister);
     EXPECT_ALL(SOMA_SYNC_TARGET, false, true, strings_to_target);
+}
+
+/* A source that asks for a list again and again, and never has anything to say about it. */
+static void many_turns(const void *unused)
+{
+    (void)unused;
+    for (unsigned more = 0; more < 2; more++) {
+        struct soma_digest digest;
+        size_t len;
+        soma_u64 *map = words_new();
+        soma_u64 *other = words_new();
+        soma_u64_put(other, 9, 9, NULL);
+        soma_sync *sync = open_words(map, SOMA_SYNC_TARGET, true);
+        soma_sync *peer = open_words(other, SOMA_SYNC_SOURCE, false);
+        digest = peer->mine.digest;
+        feed_hello(sync, peer, HELLO_BYTES, 0);
+        feed_text(sync, &digest, "S 03020000 0700 T");
+        for (unsigned turn = 1; turn < 128 + more; turn++)
+            feed_text(sync, &digest, "03020000 06020000 0700 T");
+        EXPECT_EQ(soma_sync_drain(sync, NULL, 0, &len), more ? SOMA_E_CORRUPT : SOMA_OK);
+        soma_sync_close(sync);
+        soma_sync_close(peer);
+        soma_u64_free(map);
+        soma_u64_free(other);
+        verified(1);
+    }
+}
+
+/* What a side has in a slice is the same in each pass. */
+static void slice_of_each_pass(const void *unused)
+{
+    (void)unused;
+    static const char *const second[] = {"011a0001D", "011a0001 0000000000000000 0000000000000000 0000000000000000"};
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    for (uint64_t i = 0; i < 300; i++) {
+        soma_u64_put(map, i, i, NULL);
+        soma_u64_put(other, i, i + 1, NULL);
+    }
+    for (unsigned i = 0; i < 2; i++) {
+        struct soma_sync_options options = options_of(SOMA_SYNC_TARGET, true);
+        soma_sync *sync = NULL;
+        size_t len;
+        options.slice_entries = SOMA_SYNC_SLICE_LEAST;
+        EXPECT_EQ(soma_u64_sync_open(map, &options, &sync), SOMA_OK);
+        soma_sync *peer = open_words(other, SOMA_SYNC_SOURCE, false);
+        const struct soma_digest digest = peer->mine.digest;
+        feed_hello(sync, peer, HELLO_BYTES, 0);
+        EXPECT_EQ(sync->slice_bits, 1);
+        feed_text(sync, &digest, "S 04020100 0700 T"); /* nothing there: not so, and said again */
+        EXPECT_EQ(sync->pass, 1);
+        feed_text(sync, &digest, second[i]);
+        drain_all(sync);
+        EXPECT_EQ(soma_sync_drain(sync, NULL, 0, &len), i == 0 ? SOMA_OK : SOMA_E_CORRUPT);
+        soma_sync_close(sync);
+        soma_sync_close(peer);
+        verified(1);
+    }
+    soma_u64_free(map);
+    soma_u64_free(other);
+}
+
+/* A target closes only when it has what the source has: there is nothing to be said again. */
+static void again_after_close(const void *unused)
+{
+    (void)unused;
+    static const unsigned char again[] = {FRAME_AGAIN, 0};
+    unsigned char bytes[1000];
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_u64_put(map, 1, 1, NULL);
+    soma_u64_put(other, 2, 2, NULL);
+    soma_sync *target = open_words(map, SOMA_SYNC_TARGET, true);
+    soma_sync *source = open_words(other, SOMA_SYNC_SOURCE, false);
+    for (unsigned turn = 0; turn < 4 && !target->said_close; turn++) {
+        size_t len = 0;
+        (void)soma_sync_drain(target, bytes, sizeof bytes, &len);
+        (void)soma_sync_feed(source, bytes, len, NULL);
+        (void)soma_sync_drain(source, bytes, target->said_close ? 0 : sizeof bytes, &len);
+        (void)soma_sync_feed(target, bytes, len, NULL);
+        drain_all(turn == 1 ? target : source);
+    }
+    EXPECT(target->said_close);
+    EXPECT_EQ(soma_sync_feed(target, again, sizeof again, NULL), SOMA_E_CORRUPT);
+    EXPECT_EQ(soma_u64_get(map, 2, NULL), SOMA_OK);
+    soma_sync_close(target);
+    soma_sync_close(source);
+    soma_u64_free(map);
+    soma_u64_free(other);
+    verified(1);
 }
 
 /* ---- Hello ---- */
@@ -462,6 +565,7 @@ static void hellos(const void *unused)
         {9, 2, SOMA_E_UNSUPPORTED}, {9, 3, SOMA_E_UNSUPPORTED}, {10, 1, SOMA_E_CORRUPT},     {10, 2, SOMA_E_CORRUPT},
         {11, 1, SOMA_E_CORRUPT},    {14, 0, SOMA_E_CORRUPT},    {16, 0, SOMA_E_UNSUPPORTED}, {34, 0, SOMA_E_CORRUPT},
         {34, 17, SOMA_E_CORRUPT},   {40, 1, SOMA_E_CORRUPT},    {71, 1, SOMA_E_CORRUPT},     {HELLO_BYTES, 0, SOMA_OK},
+        {64, 0, SOMA_E_CORRUPT},    {72, 1, SOMA_E_CORRUPT},    {80, 1, SOMA_E_CORRUPT},     {88, 1, SOMA_E_CORRUPT},
     };
     soma_u64 *map = words_new();
     soma_u64 *other = words_new();
@@ -481,6 +585,73 @@ static void hellos(const void *unused)
     }
     soma_u64_free(map);
     soma_u64_free(other);
+}
+
+/* The responder has said nothing yet: to what makes no sense it says nothing, to what does not fit hello and BYE. */
+static void hellos_to_responder(const void *unused)
+{
+    (void)unused;
+    static const struct {
+        size_t at;
+        unsigned char byte;
+        size_t said;
+        enum soma_status status;
+    } changed[] = {
+        {0, 'M', 0, SOMA_E_CORRUPT},
+        {8, 0, 0, SOMA_E_CORRUPT},
+        {10, 0, 0, SOMA_E_CORRUPT},
+        {88, 1, 0, SOMA_E_CORRUPT},
+        {40, 1, 0, SOMA_OK},
+        {7, 2, HELLO_BYTES + 3, SOMA_E_UNSUPPORTED},
+        {8, 2, HELLO_BYTES + 3, SOMA_E_UNSUPPORTED},
+        {16, 0, HELLO_BYTES + 3, SOMA_E_UNSUPPORTED},
+    };
+    unsigned char said[1000];
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_u64_put(other, 1, 1, NULL);
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
+        soma_sync *sync = open_words(map, SOMA_SYNC_TARGET, false);
+        soma_sync *peer = open_words(other, SOMA_SYNC_SOURCE, true);
+        size_t len;
+        feed_hello(sync, peer, changed[i].at, changed[i].byte);
+        (void)soma_sync_drain(sync, said, sizeof said, &len);
+        if (changed[i].status == SOMA_OK)
+            EXPECT(len > HELLO_BYTES);
+        else
+            EXPECT_EQ(len, changed[i].said);
+        EXPECT_EQ(soma_sync_drain(sync, NULL, 0, &len), changed[i].status);
+        soma_sync_close(sync);
+        soma_sync_close(peer);
+        verified(1);
+    }
+    soma_u64_free(map);
+    soma_u64_free(other);
+}
+
+/* Of another version nothing else is looked at; what is before `from` is part of the map. */
+static void hellos_taken_apart(const void *unused)
+{
+    (void)unused;
+    unsigned char bytes[HELLO_BYTES + 1] = HELLO_MAGIC;
+    struct hello hello;
+    size_t len;
+    bytes[7] = HELLO_VERSION + 1;
+    EXPECT_EQ(soma__decode_hello(bytes, &hello), DECODED);
+    soma_u64 *map = words_new();
+    soma_u64_put(map, 1, 1, NULL);
+    struct soma_sync_options options = options_of(SOMA_SYNC_TARGET, true);
+    soma_sync *sync = NULL;
+    options.from = UINT64_MAX; /* behind all */
+    EXPECT_EQ(soma_u64_sync_open(map, &options, &sync), SOMA_OK);
+    EXPECT_EQ(soma_sync_drain(sync, bytes, HELLO_BYTES, &len), SOMA_OK);
+    EXPECT_EQ(soma__decode_hello(bytes, &hello), DECODED);
+    EXPECT_EQ(hello.before.count, 1);
+    bytes[88] = 2;
+    EXPECT_EQ(soma__decode_hello(bytes, &hello), CORRUPT);
+    soma_sync_close(sync);
+    soma_u64_free(map);
+    verified(3);
 }
 
 /* ---- Damage ---- */
@@ -624,7 +795,12 @@ int main(int argc, char **argv)
                                       {"sessions of the specification", sessions, NULL},
                                       {"a session both ways", session_both_ways, NULL},
                                       {"nonsense", nonsense, NULL},
+                                      {"many turns", many_turns, NULL},
+                                      {"a slice in each pass", slice_of_each_pass, NULL},
+                                      {"AGAIN after CLOSE", again_after_close, NULL},
                                       {"hellos", hellos, NULL},
+                                      {"hellos to a responder", hellos_to_responder, NULL},
+                                      {"hellos taken apart", hellos_taken_apart, NULL},
                                       {"damage", damage, NULL},
                                       {"two things with one check", one_check_for_two, NULL}};
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
