@@ -114,6 +114,16 @@ static socklen_t address_of(const char *text, struct sockaddr_storage *address)
     return sizeof un;
 }
 
+/* What was sent last may be lost if a stream is closed while something in it is unread. */
+static void end(int stream)
+{
+    char rest[1 << 12];
+    (void)shutdown(stream, SHUT_WR);
+    while (recv(stream, rest, sizeof rest, 0) > 0)
+        ;
+    close(stream);
+}
+
 static int serve(const struct sockaddr_storage *address, socklen_t len)
 {
     const int one = 1;
@@ -196,7 +206,7 @@ int main(int argc, char **argv)
     int good = make_equal(map, stream, role, joins);
     if (good && role != SOMA_SYNC_SOURCE)
         good = save(map, argv[3]);
-    close(stream);
+    end(stream);
     soma_map_free(map);
     return good ? 0 : 1;
 }
