@@ -47,7 +47,7 @@ void soma_view_close(soma_view *view)
         return;
     struct core *core = view->core;
     const uint64_t at = view->at;
-    const uint64_t sums = atom_load_acq(&view->sums); /* VIEW-2 */
+    const uint64_t sums = atom_load_rlx(&view->sums); /* VIEW-2: ordered by the caller, who alone has the view */
     if (sums != 0)
         soma__sums_free((struct soma__sums *)(uintptr_t)sums);
     soma__clock_leave(&core->clock, view->slot);
