@@ -316,7 +316,9 @@ static void print_session(FILE *out, const char *what, soma_sync *target, soma_s
 {
     struct soma_sync_result result;
     fprintf(out, "%s\n", what);
-    while (say(out, "target", target, source) | say(out, "source", source, target)) {
+    for (bool said = true; said;) {
+        said = say(out, "target", target, source);
+        said = say(out, "source", source, target) || said;
     }
     soma_sync_outcome(target, &result);
     fprintf(out, "inserted %" PRIu64 ", replaced %" PRIu64 ", removed %" PRIu64 "\n", result.inserted, result.replaced,

@@ -3,7 +3,6 @@
  * that has the purse open. */
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "mem/mem.h"
 #include "support.h"
@@ -31,9 +30,9 @@ struct want {
 static size_t length(struct soma__piece *const *list)
 {
     size_t n = 0;
-    struct soma__piece *piece = *list;
+    const void *piece = *list;
     for (; piece; n++)
-        memcpy(&piece, piece, sizeof piece); /* the link stands first */
+        piece = *(const void *const *)piece; /* the link stands first */
     return n;
 }
 
