@@ -3,6 +3,7 @@
  * that has the purse open. */
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "mem/mem.h"
 #include "support.h"
