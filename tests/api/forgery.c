@@ -221,6 +221,39 @@ static void words_forged(unsigned flags)
     soma_u64_free(map);
 }
 
+static enum soma_status count_one(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference;
+    ++*(unsigned *)ctx;
+    return SOMA_OK;
+}
+
+/* A comparison by digests is blind to a twin; whether views are equal is not asked of digests. */
+Test(forgery, views_with_twins_are_not_equal)
+{
+    const struct soma_u64_options options = {.seed = {1, 2}, .flags = SOMA_DIGEST, .digest_key = {3, 4}};
+    soma_u64 *map[2] = {NULL, NULL};
+    soma_view *view[2] = {NULL, NULL};
+    unsigned char value[2][BYTES];
+    unsigned differences = 0;
+    bool equal = true;
+    twins(fnv_word(7, SOMA_FNV1A64_BASIS), value[0], value[1]);
+    for (int m = 0; m < 2; m++) {
+        cr_assert_eq(soma_u64_new(&options, &map[m]), SOMA_OK);
+        for (uint64_t key = 0; key < 500; key++)
+            soma_u64_put(map[m], key, key == 7 ? word_of(value[m]) : key, NULL);
+        cr_assert_eq(soma_u64_view_open(map[m], &view[m]), SOMA_OK);
+    }
+    cr_assert_eq(soma_diff_views(view[0], view[1], count_one, &differences), SOMA_OK);
+    cr_assert_eq(differences, 0);
+    cr_assert_eq(soma_view_equal(view[0], view[1], &equal), SOMA_OK);
+    cr_assert(!equal);
+    for (int m = 0; m < 2; m++) {
+        soma_view_close(view[m]);
+        soma_u64_free(map[m]);
+    }
+}
+
 Test(forgery, a_digest_of_words_stays_and_the_strong_one_does_not)
 {
     words_forged(BOTH);
