@@ -451,10 +451,10 @@ static void must_be_damaged(struct soma_bytes bytes)
         cr_assert_eq(check_copy(copy, len), SOMA_E_CORRUPT, "cut to %zu", len);
     cr_assert_eq(check_copy(copy, bytes.len + 1), SOMA_E_CORRUPT);
     for (size_t at = 0; at < bytes.len; at++) {
-        copy[at] ^= 1 << at % 8;
+        copy[at] = (unsigned char)(copy[at] ^ 1u << at % 8);
         const enum soma_status want = at >= 8 && at < 12 ? SOMA_E_UNSUPPORTED : SOMA_E_CORRUPT;
         cr_assert_eq(check_copy(copy, bytes.len), want, "a bit of byte %zu", at);
-        copy[at] ^= 1 << at % 8;
+        copy[at] = (unsigned char)(copy[at] ^ 1u << at % 8);
     }
     cr_assert_eq(check_copy(copy, bytes.len), SOMA_OK);
     free(copy);

@@ -113,7 +113,9 @@ static bool changed(const struct model *m, uint64_t since, unsigned bits, uint64
 /* Whether something was changed. */
 static bool change(struct model *m)
 {
-    const uint64_t key = rng_below(&m->rng, m->size);
+    uint64_t key = rng_below(&m->rng, m->size);
+    if (m->words && rng_below(&m->rng, 8) == 0) /* in the last stretch of all */
+        key = soma__mix_inverse(soma__u64_mix(m->map), UINT64_MAX - rng_below(&m->rng, 3));
     switch (rng_below(&m->rng, 4)) {
     case 0:
         return m->kind->remove(m->map, key, NULL) == SOMA_REMOVED;
