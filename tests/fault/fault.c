@@ -1015,9 +1015,9 @@ static void with_digests(void)
     on_keys(do_put, 0, 200);
     do_digest();
     view_open(0);
-    on_keys(do_put, 0, 3);
+    on_keys(do_put, 0, 6);
     do_digest();
-    on_keys(do_remove, 5, 30);
+    on_keys(do_remove, 8, 40);
     do_digest();
     view_close(0);
     close_map();
