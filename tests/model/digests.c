@@ -142,12 +142,40 @@ static void changes(struct model *m, uint64_t n)
 
 /* ---- Turns ---- */
 
+static void fill(struct model *m)
+{
+    for (uint64_t key = 0; key < m->size; key += 2)
+        m->kind->put(m->map, key, key, NULL);
+}
+
+static void look(struct model *m)
+{
+    soma_view *view = NULL;
+    EXPECT_EQ(m->kind->view(m->map, &view), SOMA_OK);
+    check_view(m, view);
+    soma_view_close(view);
+}
+
+/* No view is open, so the table shrinks, and what is kept is of a larger one. */
+static void empty_and_fill(struct model *m)
+{
+    for (unsigned i = 0; i < VIEWS; i++) {
+        soma_view_close(m->views[i]);
+        m->views[i] = NULL;
+    }
+    look(m);
+    EXPECT_EQ(m->kind->clear(m->map), SOMA_OK);
+    EXPECT_EQ(m->kind->shrink(m->map), SOMA_OK);
+    look(m);
+    fill(m);
+}
+
 static void turn(struct model *m)
 {
     soma_view **view = &m->views[rng_below(&m->rng, VIEWS)];
     const uint64_t plenty = rng_below(&m->rng, 8) == 0 ? m->size / 4 : 12;
     if (rng_below(&m->rng, 40) == 0)
-        EXPECT_EQ(m->kind->clear(m->map), SOMA_OK);
+        empty_and_fill(m);
     changes(m, rng_below(&m->rng, plenty));
     if (*view) {
         if (rng_below(&m->rng, 2) == 0)
@@ -173,8 +201,7 @@ static void run(const void *arg)
     const struct kind_options options = {.flags = SOMA_DIGEST};
     struct model m = {.kind = &kinds[setup->kind], .words = setup->kind == 0, .rng = rng_new(3), .size = setup->size};
     m.map = kind_open(m.kind, &options);
-    for (uint64_t key = 0; key < m.size; key += 2)
-        m.kind->put(m.map, key, key, NULL);
+    fill(&m);
     for (unsigned i = 0; i < setup->turns; i++)
         turn(&m);
     for (unsigned i = 0; i < VIEWS; i++)
