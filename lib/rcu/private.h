@@ -31,6 +31,11 @@ struct soma__reader *soma__readers(void);
 /* The calling thread's record, or NULL. */
 struct soma__reader *soma__reader_joined(void);
 
+/* For a call that waits and needs a record: without memory for one, the thread gets the reserve, of which there is one,
+ * and has to return it; whether it has. Not inside a section that was entered through the spare record. */
+bool soma__reserve_borrow_wait(void);
+void soma__reserve_return(void);
+
 /* Whether a section that has just been entered is inside another. */
 bool soma__section_nested(struct soma__section section);
 

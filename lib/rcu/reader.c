@@ -32,6 +32,12 @@ static pthread_key_t exit_key;
 static bool exit_key_made;
 static bool membarrier_works;
 
+/* What a waiting call takes where there is no other record; all of it belongs to whose record it is. */
+static struct {
+    struct soma__reader record;
+    int cancel_state; /* whether the thread could be cancelled before */
+} reserve;
+
 bool soma__membarrier_works(void)
 {
     return membarrier_works;
@@ -77,7 +83,7 @@ static void reader_give(struct soma__reader *reader)
 static struct soma__reader *reader_find_free(void)
 {
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
-        if (reader_take(r))
+        if (r != &reserve.record && reader_take(r))
             return r;
     }
     return NULL;
@@ -107,19 +113,37 @@ static struct soma__reader *reader_obtain(void)
     return reader;
 }
 
-/* The thread's record, obtained on the first call; NULL if that fails. Signals are held off, since a handler that reads
- * would join again. */
-static struct soma__reader *join(void)
+/* The list is asked, rather than a flag of the reserve's: a forked child may find it taken, and not listed yet. */
+static bool reserve_listed(void)
 {
-    if (joined || !exit_key_made)
-        return joined;
+    const struct soma__reader *r = soma__readers();
+    while (r && r != &reserve.record)
+        r = r->next;
+    return r != NULL;
+}
+
+/* No key gives it up when the thread ends, so that it must not be cancelled. */
+static struct soma__reader *reserve_obtain(void)
+{
+    if (!reader_take(&reserve.record))
+        return NULL;
+    if (!reserve_listed())
+        list_reader(&reserve.record);
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &reserve.cancel_state);
+    return &reserve.record;
+}
+
+/* The thread's record, obtained if it has none; NULL if that fails. Signals are held off, since a handler that reads
+ * would join again. */
+static struct soma__reader *join_as(struct soma__reader *(*obtain)(void))
+{
     sigset_t all;
     sigset_t before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     atom_compiler_barrier(); /* the compiler believes that pthread_sigmask() cannot come back here */
     if (!joined)             /* a handler may have joined before signals were held off */
-        joined = reader_obtain();
+        joined = obtain();
     if (joined) {
         /* order RCU-14 relaxed | a hint for people | pairs: GRACE-7 */
         atom_store_rlx(&joined->thread, (uint64_t)syscall(SYS_gettid)); /* RCU-14 */
@@ -128,6 +152,11 @@ static struct soma__reader *join(void)
     }
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return joined;
+}
+
+static struct soma__reader *join(void)
+{
+    return joined || !exit_key_made ? joined : join_as(reader_obtain);
 }
 
 /* order RCU-9 acquire | guarded by: spare_inside | pairs: RCU-10
@@ -214,16 +243,37 @@ static void reader_leave(void *record)
     const struct soma__section section = joined_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);
+    reader->depth = 0; /* before the word moves, or a handler's section would not end */
+    reader->outer = 0;
     const uint64_t word = atom_load_rlx(&reader->word); /* RCU-7 */
     if (word & 1)
         atom_store_rel(&reader->word, word + 1); /* RCU-13 */
-    reader->depth = 0;
-    reader->outer = 0;
     reader->due = DUE_NOTHING;
     reader->at_limit = false;
     soma__self = NULL;
     joined = NULL;
     reader_give(reader);
+}
+
+/* How long one that has to wait for the reserve sleeps before it looks again. */
+#define RESERVE_SLEEP_NS 100000
+
+/* A handler that comes in between waits with the record that the thread has by then. */
+bool soma__reserve_borrow_wait(void)
+{
+    while (spare_depth == 0 && !join()) {
+        if (join_as(reserve_obtain) == &reserve.record)
+            return true;
+        soma__sleep_ns(RESERVE_SLEEP_NS);
+    }
+    return false;
+}
+
+void soma__reserve_return(void)
+{
+    const int cancel = reserve.cancel_state;
+    reader_leave(&reserve.record);
+    pthread_setcancelstate(cancel, NULL);
 }
 
 /* Early, for constructors that use maps. Private expedited barriers have to be asked for once; the kernel remembers it for

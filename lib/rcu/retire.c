@@ -531,14 +531,21 @@ static void work_until_wait(struct soma__reader *self, uint64_t (*counter)(void)
 
 /* All open chunks are collected by a collection that starts after the call; the second from now surely does. Then all that
  * is in the queue has to go out of it, and out of the hands of whoever took it. */
-void soma_barrier_wait(void)
+static void barrier_wait(struct soma__reader *self)
 {
-    struct soma__reader *self = outside_self();
-    if (!self) {
-        MISUSE("called inside a read section or a retired call, where it would wait for itself");
-        return;
-    }
     work_until_wait(self, collections_done, collections_done() + 2, true);
     work_until_wait(self, chunks_taken, chunks_queued_wait(), false);
     others_finish_wait(self);
+}
+
+void soma_barrier_wait(void)
+{
+    const bool borrowed = soma__reserve_borrow_wait();
+    struct soma__reader *self = outside_self();
+    if (self)
+        barrier_wait(self);
+    else
+        MISUSE("called inside a read section or a retired call, where it would wait for itself");
+    if (borrowed)
+        soma__reserve_return();
 }

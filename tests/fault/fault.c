@@ -1248,6 +1248,64 @@ static void read_without_memory(unsigned index, void *arg)
     atomic_store(&stage, 3);
 }
 
+/* "Wait until all that was retired before the call has run": there is nothing to refuse it with. */
+static void wait_without_memory(unsigned index, void *arg)
+{
+    const unsigned *retires = arg;
+    (void)index;
+    arm();
+    soma_barrier_wait();
+    EXPECT(atomic_load(&calls_run) >= *retires);
+    EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
+    soma_barrier_wait();
+}
+
+/* A thread that is cancelled while it waits does not take away what the others wait with. */
+static void *wait_cancelled(void *arg)
+{
+    wait_without_memory(0, arg);
+    return NULL;
+}
+
+static void is_cancelled(void)
+{
+    pthread_t waiter;
+    unsigned retires = 0;
+    soma_read_enter();
+    EXPECT_EQ(pthread_create(&waiter, NULL, wait_cancelled, &retires), 0);
+    while (atomic_load(&refused) == 0)
+        sleep_ms(1);
+    sleep_ms(5);
+    EXPECT_EQ(pthread_cancel(waiter), 0);
+    sleep_ms(5);
+    soma_read_exit();
+    EXPECT_EQ(pthread_join(waiter, NULL), 0);
+    atomic_store(&armed, false);
+}
+
+static void waits(void)
+{
+    struct crew waiters;
+    unsigned retires = 0;
+    is_cancelled();
+    for (; retires < 100; retires++)
+        EXPECT_EQ(soma_retire(count_call, NULL), SOMA_OK);
+    crew_start(&waiters, 3, wait_without_memory, &retires);
+    crew_join(&waiters);
+    EXPECT(atomic_load(&refused) > 0);
+    EXPECT_EQ(atomic_load(&calls_run), retires);
+    atomic_store(&armed, false);
+}
+
+static void wait_without_record(const void *arg)
+{
+    struct result result = {0, 0};
+    (void)arg;
+    EXPECT(run_child(waits, 1, true, &result));
+    EXPECT(result.refused > 0);
+    verified(1);
+}
+
 /* "If that fails the section still protects": what is retired while it is open stays. */
 static void protects(void)
 {
@@ -1405,6 +1463,7 @@ static void without_records(void)
         world.retired[key] = 0;
     }
     EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
+    soma_barrier_wait();
     EXPECT_EQ(world.kind->clear(world.map), SOMA_E_NOMEM);
     patch_without_record();
     EXPECT_EQ(world.kind->count(world.map), KEYS);
@@ -1508,6 +1567,7 @@ int main(int argc, char **argv)
         {"set-up-random", set_up, "random"},
         {"set-up-fork-handlers", set_up, "fork-handlers"},
         {"reader-without-record", reader_without_record, NULL},
+        {"wait-without-record", wait_without_record, NULL},
         {"canary", canary, NULL}, /* last: it closes standard error */
     };
     accounts = __real_mmap64(NULL, SITES * sizeof *accounts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
