@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* run.c - see run.h. */
+#include <inttypes.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,7 +15,6 @@
 #include "trace.h"
 
 #define STACK_BYTES ((size_t)256 << 10)
-#define STEPS_MAX 20000
 #define TLS_MAX 256
 #define NEVER UINT32_MAX
 #define EXIT_ROUNDS 4
@@ -305,8 +305,8 @@ static void take_step(bool must)
     if (!run.racing)
         return;
     run.step++;
-    if (run.step > STEPS_MAX)
-        run_failed("no end after %d steps", STEPS_MAX);
+    if (run.step > run.program->steps_max)
+        run_failed("no end after %" PRIu32 " steps", run.program->steps_max);
     if (run.step < run.next && !must)
         return;
     run_moment();

@@ -42,6 +42,7 @@ struct program {
     bool (*may_signal)(unsigned thread, void *arg);
     void (*check)(void *arg);
     void *arg;
+    uint32_t steps_max; /* more is a run that does not end */
     bool faults;        /* allocations may fail */
     bool no_membarrier; /* the kernel has none */
 };

@@ -1498,6 +1498,18 @@ struct stage *stage_new(void)
     return stage;
 }
 
+/* A batch of all keys takes some 600 steps, more beside others. */
+#define STEPS_BASE 20000
+#define STEPS_OP 1000
+
+static uint32_t steps_max(const struct script *scripts, unsigned threads)
+{
+    uint32_t steps = STEPS_BASE;
+    for (unsigned t = 1; t <= threads; t++)
+        steps += STEPS_OP * scripts[t].count;
+    return steps;
+}
+
 void stage_set(struct stage *stage, unsigned flags, const struct script *scripts, unsigned threads,
                const struct script *signal)
 {
@@ -1514,6 +1526,7 @@ void stage_set(struct stage *stage, unsigned flags, const struct script *scripts
                                       .may_signal = stage_may_signal,
                                       .check = stage_check,
                                       .arg = stage,
+                                      .steps_max = steps_max(scripts, threads),
                                       .faults = (flags & FAULTS) != 0,
                                       .no_membarrier = (flags & NO_MEMBARRIER) != 0};
 }
