@@ -1283,11 +1283,24 @@ static void is_cancelled(void)
     atomic_store(&armed, false);
 }
 
+/* Has a record of its own from now on, and keeps it. */
+static void stay(unsigned index, void *arg)
+{
+    (void)index, (void)arg;
+    soma_read_enter();
+    soma_read_exit();
+    atomic_store(&stage, 1);
+    wait_for_stage(2);
+}
+
 static void waits(void)
 {
     struct crew waiters;
+    struct crew other;
     unsigned retires = 0;
     is_cancelled();
+    crew_start(&other, 1, stay, NULL);
+    wait_for_stage(1);
     for (; retires < 100; retires++)
         EXPECT_EQ(soma_retire(count_call, NULL), SOMA_OK);
     crew_start(&waiters, 3, wait_without_memory, &retires);
@@ -1295,6 +1308,8 @@ static void waits(void)
     EXPECT(atomic_load(&refused) > 0);
     EXPECT_EQ(atomic_load(&calls_run), retires);
     atomic_store(&armed, false);
+    atomic_store(&stage, 2);
+    crew_join(&other);
 }
 
 static void wait_without_record(const void *arg)
