@@ -32,4 +32,11 @@ ALWAYS_INLINE uint64_t bits_scale(uint64_t x, uint64_t n)
     return (uint64_t)((wide)x * n >> 64);
 }
 
+/* Writes the word's lowest bytes, the lowest first. */
+ALWAYS_INLINE void bits_put_little(unsigned char *to, uint64_t word, unsigned bytes)
+{
+    for (unsigned i = 0; i < bytes; i++)
+        to[i] = (unsigned char)(word >> 8 * i);
+}
+
 #endif

@@ -8,6 +8,7 @@
 #include "base/attr.h"
 #include "base/check.h"
 #include "base/size.h"
+#include "map/bytes.h"
 #include "map/core.h"
 #include "mem/mem.h"
 #include "view/view.h"
@@ -50,14 +51,9 @@ static enum soma_status tell(const struct diff *diff, enum soma_status what, con
     return diff->fn(&difference, diff->ctx);
 }
 
-static bool bytes_equal(struct soma_bytes a, struct soma_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 static enum soma_status tell_if_replaced(const struct diff *diff, const struct side *before, const struct side *after)
 {
-    return bytes_equal(before->value, after->value) ? SOMA_OK : tell(diff, SOMA_REPLACED, before, after);
+    return soma__bytes_same(before->value, after->value) ? SOMA_OK : tell(diff, SOMA_REPLACED, before, after);
 }
 
 /* ---- Stepping ---- */

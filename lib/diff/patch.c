@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/check.h"
 #include "hash/hash.h"
+#include "map/bytes.h"
 #include "mem/mem.h"
 
 #define MAGIC "somaptch"
@@ -36,15 +37,10 @@ uint64_t soma__patch_checksum(const void *bytes, size_t len)
 
 /* ---- Byte strings ---- */
 
-bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 int soma__bytes_order(struct soma_bytes a, struct soma_bytes b)
 {
     const size_t shorter = a.len < b.len ? a.len : b.len;
-    const int order = shorter > 0 ? memcmp(a.data, b.data, shorter) : 0;
+    const int order = soma__memory_compare(a.data, b.data, shorter);
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 

@@ -25,8 +25,6 @@ enum soma_status soma__patch_open(struct soma_bytes bytes, struct soma_patch_inf
 
 uint64_t soma__patch_count(const struct soma_patch_info *info);
 
-bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b);
-
 /* Byte by byte; a string before those that it begins. */
 int soma__bytes_order(struct soma_bytes a, struct soma_bytes b);
 

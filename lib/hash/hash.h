@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <soma/digest.h>
 #include <soma/status.h>
 
 #include "base/attr.h"
@@ -59,6 +60,18 @@ ALWAYS_INLINE uint64_t soma__fnv1a64_word(uint64_t word, uint64_t state)
     return state;
 }
 
+/* Over a word map's entry. */
+ALWAYS_INLINE uint64_t soma__fnv1a64_words(uint64_t key, uint64_t value)
+{
+    return soma__fnv1a64_word(value, soma__fnv1a64_word(key, SOMA_FNV1A64_BASIS));
+}
+
+/* Over a byte string behind its length; over a byte map's entry: over the key, then from there over the value. */
+ALWAYS_INLINE uint64_t soma__fnv1a64_bytes(const void *data, size_t len, uint64_t state)
+{
+    return soma_fnv1a64(data, len, soma__fnv1a64_word(len, state));
+}
+
 /* The finisher of MurmurHash3 (Appleby). */
 ALWAYS_INLINE uint64_t soma__digest_finish(uint64_t x)
 {
@@ -81,6 +94,12 @@ ALWAYS_INLINE void soma__digest_add(const uint64_t key[2], uint64_t fnv, uint64_
     soma__digest_lanes(key, fnv, lanes);
     change[0] += lanes[0] * sign;
     change[1] += lanes[1] * sign;
+}
+
+/* What soma_digest_combine() has added to b to get a. */
+ALWAYS_INLINE struct soma_digest soma__digest_less(struct soma_digest a, struct soma_digest b)
+{
+    return (struct soma_digest){.lane = {a.lane[0] - b.lane[0], a.lane[1] - b.lane[1]}, .count = a.count - b.count};
 }
 
 /* ---- Strong digests: see strong.h. Each entry's words are added to all lanes ---- */

@@ -6,6 +6,7 @@
 
 #include <soma_config.h>
 
+#include "base/bits.h"
 #include "base/check.h"
 #include "hash/hash.h"
 
@@ -48,12 +49,6 @@ enum soma_status soma__strong_status(void)
     return sodium_init() >= 0 ? SOMA_OK : SOMA_E_UNSUPPORTED;
 }
 
-static void to_bytes(uint64_t word, unsigned char bytes[8])
-{
-    for (unsigned i = 0; i < 8; i++, word >>= 8)
-        bytes[i] = (unsigned char)word;
-}
-
 /* libsodium fails only where lengths are wrong; these are constant. */
 static void start(state *hash, const unsigned char *key, size_t key_len, size_t len, const char *use)
 {
@@ -69,15 +64,15 @@ static void absorb(state *hash, const void *data, size_t len)
 static void absorb_word(state *hash, uint64_t word)
 {
     unsigned char bytes[8];
-    to_bytes(word, bytes);
+    bits_put_little(bytes, word, 8);
     absorb(hash, bytes, sizeof bytes);
 }
 
 static void start_entry(state *hash, const uint64_t digest_key[2], const char *use)
 {
     unsigned char key[16];
-    to_bytes(digest_key[0], key);
-    to_bytes(digest_key[1], key + 8);
+    bits_put_little(key, digest_key[0], 8);
+    bits_put_little(key + 8, digest_key[1], 8);
     start(hash, key, sizeof key, BLOCK, use);
 }
 

@@ -122,24 +122,13 @@ ALWAYS_INLINE void word_init(struct soma__node *node, uint64_t word)
     atom_store_rlx(&node->second, word);
 }
 
-/* memcmp() takes no NULL, not even for no bytes. */
-ALWAYS_INLINE int compare_bytes(const void *a, const void *b, size_t len)
-{
-    return len ? memcmp(a, b, len) : 0;
-}
-
-ALWAYS_INLINE bool same_bytes(struct soma_bytes a, struct soma_bytes b)
-{
-    return a.len == b.len && compare_bytes(a.data, b.data, a.len) == 0;
-}
-
 /* How an entry with the key's hash stands to the key: before it (< 0), its own (0), or after it. */
 ALWAYS_INLINE int compare_key(const struct soma__node *node, const struct key *key)
 {
     const size_t len = key_len(node);
     if (len != key->len)
         return len < key->len ? -1 : 1;
-    return compare_bytes(entry_key(node), key->data, len);
+    return soma__memory_compare(entry_key(node), key->data, len);
 }
 
 /* Dead versions of a key stand before its live entry. */
@@ -277,10 +266,9 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
     return walk_to(core, self, &key);
 }
 
-/* FNV-1a of a byte string behind its length. */
 static uint64_t fnv_bytes(struct soma_bytes bytes, uint64_t state)
 {
-    return soma_fnv1a64(bytes.data, bytes.len, soma__fnv1a64_word(bytes.len, state));
+    return soma__fnv1a64_bytes(bytes.data, bytes.len, state);
 }
 
 static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t word)
@@ -801,7 +789,7 @@ static struct verdict decide_cas(struct update *update, const struct soma_bytes 
 {
     if (!present)
         return (struct verdict){.what = LEAVE, .answer = SOMA_ABSENT};
-    if (!same_bytes(*present, update->order->expected))
+    if (!soma__bytes_same(*present, update->order->expected))
         return (struct verdict){.what = LEAVE, .answer = SOMA_CHANGED};
     return (struct verdict){.what = STORE, .value = update->order->value};
 }
@@ -897,7 +885,7 @@ enum soma_status soma_map_remove(soma_map *map, const void *key, size_t key_len,
 
 static struct verdict decide_remove_if(struct update *update, const struct soma_bytes *present)
 {
-    if (present && !same_bytes(*present, update->order->expected))
+    if (present && !soma__bytes_same(*present, update->order->expected))
         return (struct verdict){.what = LEAVE, .answer = SOMA_CHANGED};
     return (struct verdict){.what = REMOVE};
 }

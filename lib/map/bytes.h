@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <soma/map.h>
 
@@ -18,6 +19,17 @@
 ALWAYS_INLINE bool soma__bytes_ok(const void *data, size_t len)
 {
     return (data || len == 0) && len <= SOMA_LEN_MAX;
+}
+
+/* memcmp() takes no NULL, not even for no bytes. */
+ALWAYS_INLINE int soma__memory_compare(const void *a, const void *b, size_t len)
+{
+    return len ? memcmp(a, b, len) : 0;
+}
+
+ALWAYS_INLINE bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b)
+{
+    return a.len == b.len && soma__memory_compare(a.data, b.data, a.len) == 0;
 }
 
 struct soma_bytes soma__bytes_key(const struct soma__node *node);

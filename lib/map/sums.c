@@ -37,11 +37,6 @@ struct soma__sums {
 
 /* ---- Digests ---- */
 
-static struct soma_digest less(struct soma_digest a, struct soma_digest b)
-{
-    return (struct soma_digest){.lane = {a.lane[0] - b.lane[0], a.lane[1] - b.lane[1]}, .count = a.count - b.count};
-}
-
 static struct soma_digest more(struct soma_digest a, struct soma_digest b)
 {
     return soma_digest_combine(&a, &b);
@@ -66,12 +61,8 @@ ALWAYS_INLINE void add_some(struct core *core, enum soma__kind kind, struct soma
     while ((node = soma__scan_next(core, kind, scan, at))) {
         struct soma_digest *sum = &adding->sums[(scan->hash - adding->first) >> 1 >> adding->shift];
         sum->count++;
-        if (adding->digests) {
-            uint64_t lanes[2];
-            soma__digest_lanes(core->digest_key, core->kind->fnv(core, node, scan->word), lanes);
-            sum->lane[0] += lanes[0];
-            sum->lane[1] += lanes[1];
-        }
+        if (adding->digests)
+            soma__digest_add(core->digest_key, core->kind->fnv(core, node, scan->word), 1, sum->lane);
     }
 }
 
@@ -190,7 +181,7 @@ void soma__sums_fini(struct core *core)
 /* What stands in this stretch by the base. */
 static struct soma_digest base_stretch(const struct soma__base *base, uint64_t stretch)
 {
-    return less(base->sums[stretch + 1], base->sums[stretch]);
+    return soma__digest_less(base->sums[stretch + 1], base->sums[stretch]);
 }
 
 static bool changes_grow(struct soma__sums *sums, uint64_t more_of_them)
@@ -221,7 +212,7 @@ static bool changes_add(struct core *core, uint64_t at, struct soma__sums *sums,
         add_stretches(core, base, at, stretch, stretch, &now);
         const struct soma_digest before =
             sums->count > 0 ? sums->changes[sums->count - 1].sum : (struct soma_digest){.count = 0};
-        const struct soma_digest changed = less(now, base_stretch(base, stretch));
+        const struct soma_digest changed = soma__digest_less(now, base_stretch(base, stretch));
         sums->changes[sums->count++] = (struct change){.stretch = stretch, .sum = more(before, changed)};
     }
     return true;
@@ -324,5 +315,5 @@ bool soma__sums_divide(const struct soma__sums *sums, unsigned bits)
 struct soma_digest soma__sums_of(const struct soma__sums *sums, unsigned bits, uint64_t prefix)
 {
     const unsigned below = sums->base->log2 - bits;
-    return less(all_below(sums, (prefix + 1) << below), all_below(sums, prefix << below));
+    return soma__digest_less(all_below(sums, (prefix + 1) << below), all_below(sums, prefix << below));
 }

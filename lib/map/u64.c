@@ -108,7 +108,7 @@ static bool walk_past(struct core *core, struct soma__reader *self, const struct
 static uint64_t fnv(const struct core *core, const struct soma__node *node, uint64_t value)
 {
     const uint64_t key = soma__mix_inverse(&core->hash.mix, soma__hash_read(node));
-    return soma__fnv1a64_word(value, soma__fnv1a64_word(key, SOMA_FNV1A64_BASIS));
+    return soma__fnv1a64_words(key, value);
 }
 
 static const struct core_shape shape = {

@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "base/size.h"
+#include "map/bytes.h"
 #include "map/map_internal.h"
 #include "mem/mem.h"
 
@@ -175,14 +176,14 @@ static enum soma_status settle_one(struct soma_sync *sync, struct change *change
         return found;
     if (found == SOMA_OK) {
         digest = soma__sync_entry_digest(sync, key, old);
-        sync->slice_result = soma__sync_less(sync->slice_result, digest);
+        sync->slice_result = soma__digest_less(sync->slice_result, digest);
         change->replaces = change->op == PUT;
     }
     if (change->op == REMOVE)
         return SOMA_OK;
     digest = soma__sync_entry_digest(sync, key, value);
     sync->slice_result = soma_digest_combine(&sync->slice_result, &digest);
-    if (change->replaces && soma__sync_bytes_equal(old, value))
+    if (change->replaces && soma__bytes_same(old, value))
         change->op = NOTHING;
     return SOMA_OK;
 }

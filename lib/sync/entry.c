@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/attr.h"
+#include "base/bits.h"
 #include "hash/hash.h"
 #include "view/view.h"
 #include "walk/walk.h"
@@ -109,37 +110,26 @@ struct soma_digest soma__sync_before(const struct soma_sync *sync, uint64_t from
 struct soma_digest soma__sync_entry_digest(const struct soma_sync *sync, struct soma_bytes key, struct soma_bytes value)
 {
     struct soma_digest digest = {.count = 1};
-    uint64_t fnv = SOMA_FNV1A64_BASIS;
+    uint64_t fnv;
     if (sync->words) {
         uint64_t words[2];
         memcpy(&words[0], key.data, sizeof words[0]);
         memcpy(&words[1], value.data, sizeof words[1]);
-        fnv = soma__fnv1a64_word(words[1], soma__fnv1a64_word(words[0], fnv));
+        fnv = soma__fnv1a64_words(words[0], words[1]);
     } else {
-        fnv = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, fnv));
-        fnv = soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, fnv));
+        fnv = soma__fnv1a64_bytes(key.data, key.len, SOMA_FNV1A64_BASIS);
+        fnv = soma__fnv1a64_bytes(value.data, value.len, fnv);
     }
     soma__digest_lanes(sync->core->digest_key, fnv, digest.lane);
     return digest;
 }
 
-struct soma_digest soma__sync_less(struct soma_digest a, struct soma_digest b)
-{
-    return (struct soma_digest){.lane = {a.lane[0] - b.lane[0], a.lane[1] - b.lane[1]}, .count = a.count - b.count};
-}
-
-static void put_little(unsigned char *to, uint64_t word)
-{
-    for (unsigned i = 0; i < sizeof word; i++)
-        to[i] = (unsigned char)(word >> 8 * i);
-}
-
 uint32_t soma__sync_check(const struct soma_sync *sync, const struct soma_digest *digest)
 {
     unsigned char bytes[24];
-    put_little(bytes, digest->lane[0]);
-    put_little(bytes + 8, digest->lane[1]);
-    put_little(bytes + 16, digest->count);
+    bits_put_little(bytes, digest->lane[0], 8);
+    bits_put_little(bytes + 8, digest->lane[1], 8);
+    bits_put_little(bytes + 16, digest->count, 8);
     return (uint32_t)soma__siphash13(sync->key, bytes, sizeof bytes);
 }
 
@@ -155,16 +145,11 @@ uint64_t soma__sync_agreement(const struct soma_sync *sync)
     unsigned char bytes[24];
     size_t len = 0;
     if (sync->words) {
-        put_little(bytes, core->hash.mix.second);
+        bits_put_little(bytes, core->hash.mix.second, 8);
         len = 8;
     }
-    put_little(bytes + len, core->digest_key[0]);
-    put_little(bytes + len + 8, core->digest_key[1]);
+    bits_put_little(bytes + len, core->digest_key[0], 8);
+    bits_put_little(bytes + len + 8, core->digest_key[1], 8);
     const uint64_t of_words[2] = {core->hash.mix.salt, core->hash.mix.first};
     return soma__siphash24(sync->words ? of_words : core->hash.sip.key, bytes, len + 16);
-}
-
-bool soma__sync_bytes_equal(struct soma_bytes a, struct soma_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
 }

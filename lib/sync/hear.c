@@ -6,6 +6,7 @@
 
 #include "base/attr.h"
 #include "hash/hash.h"
+#include "map/bytes.h"
 
 static enum soma_status corrupt(struct soma_sync *sync, const char *reason)
 {
@@ -209,7 +210,7 @@ static enum soma_status hear_entry(struct soma_sync *sync, const struct group *g
     if (sync->giver)
         return soma__sync_note(sync, PUT, &entry);
     const enum soma_status found = soma__sync_look_up(sync, entry.key, &mine);
-    if (found == SOMA_OK && soma__sync_bytes_equal(mine, entry.value))
+    if (found == SOMA_OK && soma__bytes_same(mine, entry.value))
         return corrupt(sync, "an entry that is here, and was listed");
     if (found == SOMA_OK && sync->both)
         return decide(sync, &entry, mine);

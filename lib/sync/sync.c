@@ -109,7 +109,7 @@ static enum soma_status finish(struct soma_sync *sync)
 
 static void replace_part(struct soma_digest *whole, const struct soma_digest *before, const struct soma_digest *after)
 {
-    const struct soma_digest rest = soma__sync_less(*whole, *before);
+    const struct soma_digest rest = soma__digest_less(*whole, *before);
     *whole = soma_digest_combine(&rest, after);
 }
 

@@ -270,12 +270,9 @@ struct soma_digest soma__sync_range_digest(const struct soma_sync *sync, unsigne
 struct soma_digest soma__sync_before(const struct soma_sync *sync, uint64_t from);
 struct soma_digest soma__sync_entry_digest(const struct soma_sync *sync, struct soma_bytes key,
                                            struct soma_bytes value);
-struct soma_digest soma__sync_less(struct soma_digest a, struct soma_digest b);
 uint32_t soma__sync_check(const struct soma_sync *sync, const struct soma_digest *digest);
 uint32_t soma__sync_fingerprint(const struct soma_sync *sync, const struct entry *entry);
 /* What both maps must have in common, without telling it. */
 uint64_t soma__sync_agreement(const struct soma_sync *sync);
-
-bool soma__sync_bytes_equal(struct soma_bytes a, struct soma_bytes b);
 
 #endif

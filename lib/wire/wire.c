@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/bits.h"
 #include "base/size.h"
 #include "mem/mem.h"
 
@@ -129,8 +130,8 @@ void soma__wire_put(struct wire_out *out, const void *data, size_t len)
 static void put_little(struct wire_out *out, uint64_t word, unsigned bytes)
 {
     unsigned char *at = soma__wire_room(out, bytes);
-    for (unsigned i = 0; at && i < bytes; i++)
-        at[i] = (unsigned char)(word >> 8 * i);
+    if (at)
+        bits_put_little(at, word, bytes);
 }
 
 void soma__wire_put8(struct wire_out *out, uint8_t byte)
