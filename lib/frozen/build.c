@@ -17,14 +17,7 @@
 /* A block twice as large, with what was in it; the old one is gone then. NULL: no memory, and the old one stays. */
 static void *doubled(void *block, uint64_t used, uint64_t cap)
 {
-    if (cap > SIZE_MAX / 2)
-        return NULL;
-    void *larger = soma__mem_alloc(2 * cap);
-    if (!larger)
-        return NULL;
-    memcpy(larger, block, used);
-    soma__mem_free(block, cap);
-    return larger;
+    return cap > SIZE_MAX / 2 ? NULL : soma__mem_grow(block, cap, used, 2 * cap);
 }
 
 enum soma_status soma__frozen_begin(struct frozen_builder *builder, uint32_t kind, uint64_t expected)

@@ -189,13 +189,11 @@ static bool changes_grow(struct soma__sums *sums, uint64_t more_of_them)
     uint64_t cap = sums->cap ? sums->cap : 16;
     while (cap < sums->count + more_of_them)
         cap *= 2;
-    struct change *changes = soma__mem_alloc(cap * sizeof *changes);
+    struct change *changes = sums->changes;
+    changes =
+        soma__mem_grow(changes, sums->cap * sizeof *changes, sums->count * sizeof *changes, cap * sizeof *changes);
     if (!changes)
         return false;
-    if (sums->changes) {
-        memcpy(changes, sums->changes, sums->count * sizeof *changes);
-        soma__mem_free(sums->changes, sums->cap * sizeof *changes);
-    }
     sums->changes = changes;
     sums->cap = cap;
     return true;

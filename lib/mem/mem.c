@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* mem.c - malloc and mmap behind one door. */
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -67,6 +68,16 @@ void soma__mem_free(void *memory, size_t size)
 {
     (void)size; /* the malloc family finds it out by itself */
     free(memory);
+}
+
+void *soma__mem_grow(void *old, size_t old_size, size_t used, size_t size)
+{
+    void *fresh = soma__mem_alloc(size);
+    if (!fresh || !old)
+        return fresh;
+    memcpy(fresh, old, used);
+    soma__mem_free(old, old_size);
+    return fresh;
 }
 
 bool soma__purse_put(struct soma__piece **list, size_t size)

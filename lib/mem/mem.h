@@ -12,6 +12,10 @@
 void *soma__mem_alloc(size_t size);
 void soma__mem_free(void *memory, size_t size);
 
+/* Memory of `size` bytes with the first `used` of what was in the old, which is gone then (NULL: there was none). NULL: no
+ * memory; the old stays. */
+void *soma__mem_grow(void *old, size_t old_size, size_t used, size_t size);
+
 /* ---- Memory put aside, for what must not fail ----
  * Pieces are had one by one while things go well, and handed out by soma__mem_alloc() when the system has nothing left. */
 

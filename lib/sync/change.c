@@ -23,14 +23,10 @@ bool soma__sync_room(void *vector, size_t n, size_t *cap, size_t size)
     if (n < *cap)
         return true;
     const size_t more = *cap ? *cap + (*cap + 1) / 2 : ROOM_FIRST;
-    void *fresh = soma__mem_alloc(more * size);
+    memcpy(&old, vector, sizeof old);
+    void *fresh = soma__mem_grow(old, *cap * size, n * size, more * size);
     if (!fresh)
         return false;
-    memcpy(&old, vector, sizeof old);
-    if (old) {
-        memcpy(fresh, old, n * size);
-        soma__mem_free(old, *cap * size);
-    }
     memcpy(vector, &fresh, sizeof fresh);
     *cap = more;
     return true;

@@ -95,13 +95,9 @@ static bool grow(struct wire_out *out, size_t len)
     size_t cap = out->cap ? out->cap : ROOM_FIRST;
     while (cap < out->len + len)
         cap += cap / 2;
-    unsigned char *data = soma__mem_alloc(cap);
+    unsigned char *data = soma__mem_grow(out->data, out->cap, out->len, cap);
     if (!data)
         return false;
-    if (out->data) {
-        memcpy(data, out->data, out->len);
-        soma__mem_free(out->data, out->cap);
-    }
     out->data = data;
     out->cap = cap;
     return true;
