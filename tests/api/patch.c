@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <soma/soma.h>
 
@@ -577,6 +578,11 @@ Test(patch, does_not_fit_strings)
 
 /* ---- At the cap ---- */
 
+enum {
+    CAP_KEYS = 400,
+    CAP_WORDS = 400
+};
+
 static atomic_int stage;
 
 static void *reader_body(void *unused)
@@ -584,29 +590,38 @@ static void *reader_body(void *unused)
     soma_read_enter();
     atomic_store(&stage, 1);
     while (atomic_load(&stage) < 2)
-        ;
+        usleep(1000);
     soma_read_exit();
     return unused;
 }
 
-/* While a reader is inside, a byte map comes to its cap half-way; all is taken back as soon as the reader has left. */
+static unsigned keys_changed(soma_map *map)
+{
+    uint64_t value[CAP_WORDS];
+    unsigned changed = 0;
+    for (uint64_t key = 0; key < CAP_KEYS; key++)
+        changed += soma_map_get_copy(map, &key, sizeof key, value, sizeof value, NULL) == SOMA_OK && value[0] != 0;
+    return changed;
+}
+
+/* While a reader is inside, a byte map comes to its cap half-way and nothing goes on; all is taken back as soon as the
+ * reader has left. */
 static void *releaser_body(void *map)
 {
-    uint64_t key = 0;
-    uint64_t value[400];
-    while (soma_map_get_copy(map, &key, sizeof key, value, sizeof value, NULL) == SOMA_OK && value[0] == 0)
-        ;
+    unsigned before = 0;
+    for (unsigned same = 0; same < 20;) {
+        const unsigned now = keys_changed(map);
+        same = now > 0 && now == before ? same + 1 : 0;
+        before = now;
+        usleep(10000);
+    }
     atomic_store(&stage, 2);
     return NULL;
 }
 
 Test(patch, the_cap)
 {
-    enum {
-        MANY = 400,
-        LONG = 400
-    };
-    static uint64_t value[LONG];
+    static uint64_t value[CAP_WORDS];
     const struct soma_map_options small = {.deferred_bytes_max = 256 << 10};
     soma_map *a = NULL;
     soma_map *b = NULL;
@@ -615,7 +630,7 @@ Test(patch, the_cap)
     soma_patch *patch = NULL;
     cr_assert_eq(soma_map_new(&small, &a), SOMA_OK);
     cr_assert_eq(soma_map_new(NULL, &b), SOMA_OK);
-    for (uint64_t key = 0; key < MANY; key++) {
+    for (uint64_t key = 0; key < CAP_KEYS; key++) {
         value[0] = 0;
         cr_assert_eq(soma_map_put(a, &key, sizeof key, value, sizeof value, NULL), SOMA_INSERTED);
         value[0] = 1;
@@ -630,11 +645,11 @@ Test(patch, the_cap)
     atomic_store(&stage, 0);
     pthread_create(&reader, NULL, reader_body, NULL);
     while (atomic_load(&stage) < 1)
-        ;
+        usleep(1000);
     pthread_create(&releaser, NULL, releaser_body, a);
     struct soma_patch_outcome outcome;
     cr_assert_eq(soma_patch_apply_map_wait(a, soma_patch_bytes(patch), &outcome), SOMA_E_LIMIT);
-    cr_assert(outcome.number > 0 && outcome.number < MANY && outcome.kept == 0);
+    cr_assert(outcome.number > 0 && outcome.number < CAP_KEYS && outcome.kept == 0);
     pthread_join(reader, NULL);
     pthread_join(releaser, NULL);
     soma_view *now = NULL;
