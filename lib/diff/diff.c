@@ -29,18 +29,15 @@ struct diff {
 struct side {
     soma_cursor *cursor;
     enum soma_status status; /* SOMA_END: there is no entry */
-    uint64_t hash;
-    uint64_t words[2];     /* of a word map */
-    struct soma_bytes key; /* of a word map, the words */
-    struct soma_bytes value;
+    struct walk_entry entry;
 };
 
-static const struct side nothing;
+static const struct walk_entry nothing;
 
-static enum soma_status tell(const struct diff *diff, enum soma_status what, const struct side *before,
-                             const struct side *after)
+static enum soma_status tell(const struct diff *diff, enum soma_status what, const struct walk_entry *before,
+                             const struct walk_entry *after)
 {
-    const struct side *with_key = what == SOMA_INSERTED ? after : before;
+    const struct walk_entry *with_key = what == SOMA_INSERTED ? after : before;
     const struct soma_difference difference = {
         .what = what,
         .word = {.key = with_key->words[0], .before = before->words[1], .after = after->words[1]},
@@ -51,24 +48,17 @@ static enum soma_status tell(const struct diff *diff, enum soma_status what, con
     return diff->fn(&difference, diff->ctx);
 }
 
-static enum soma_status tell_if_replaced(const struct diff *diff, const struct side *before, const struct side *after)
+static enum soma_status tell_if_replaced(const struct diff *diff, const struct walk_entry *before,
+                                         const struct walk_entry *after)
 {
     return soma__bytes_same(before->value, after->value) ? SOMA_OK : tell(diff, SOMA_REPLACED, before, after);
 }
 
 /* ---- Stepping ---- */
 
-static void step(struct side *side, bool words)
+static void step(struct side *side)
 {
-    if (words) {
-        side->status = soma_cursor_next_u64(side->cursor, &side->words[0], &side->words[1]);
-        side->key = (struct soma_bytes){.data = &side->words[0], .len = sizeof side->words[0]};
-        side->value = (struct soma_bytes){.data = &side->words[1], .len = sizeof side->words[1]};
-    } else {
-        side->status = soma_cursor_next_ref(side->cursor, &side->key, &side->value);
-    }
-    if (side->status == SOMA_OK)
-        side->hash = soma__cursor_hash(side->cursor);
+    side->status = soma__cursor_next(side->cursor, &side->entry);
 }
 
 /* Which of two entries comes first: that of `a` (< 0), that of `b` (> 0), or they have one key. As in the list of a map. */
@@ -76,11 +66,7 @@ static int compare(const struct side *a, const struct side *b)
 {
     if (a->status == SOMA_END || b->status == SOMA_END)
         return (a->status == SOMA_END) - (b->status == SOMA_END);
-    if (a->hash != b->hash)
-        return a->hash < b->hash ? -1 : 1;
-    if (a->key.len != b->key.len)
-        return a->key.len < b->key.len ? -1 : 1;
-    return a->key.len == 0 ? 0 : memcmp(a->key.data, b->key.data, a->key.len);
+    return soma__key_order(a->entry.hash, a->entry.key, b->entry.hash, b->entry.key);
 }
 
 /* ---- Side by side ---- */
@@ -88,22 +74,22 @@ static int compare(const struct side *a, const struct side *b)
 static enum soma_status merge(const struct diff *diff, struct side *a, struct side *b)
 {
     enum soma_status status = SOMA_OK;
-    step(a, diff->words);
-    step(b, diff->words);
+    step(a);
+    step(b);
     while (status == SOMA_OK && (a->status == SOMA_OK || b->status == SOMA_OK)) {
         if (a->status < 0 || b->status < 0)
             return a->status < 0 ? a->status : b->status;
         const int order = compare(a, b);
         if (order < 0)
-            status = tell(diff, SOMA_REMOVED, a, &nothing);
+            status = tell(diff, SOMA_REMOVED, &a->entry, &nothing);
         else if (order > 0)
-            status = tell(diff, SOMA_INSERTED, &nothing, b);
+            status = tell(diff, SOMA_INSERTED, &nothing, &b->entry);
         else
-            status = tell_if_replaced(diff, a, b);
+            status = tell_if_replaced(diff, &a->entry, &b->entry);
         if (order <= 0)
-            step(a, diff->words);
+            step(a);
         if (order >= 0)
-            step(b, diff->words);
+            step(b);
     }
     if (a->status < 0 || b->status < 0)
         return a->status < 0 ? a->status : b->status;
@@ -180,10 +166,10 @@ static enum soma_status room_for(struct room *room, size_t size)
 }
 
 /* What a view has under an entry's key: OK or ABSENT. */
-static enum soma_status look_up(const struct diff *diff, const soma_view *view, const struct side *entry,
-                                struct room *room, struct side *found)
+static enum soma_status look_up(const struct diff *diff, const soma_view *view, const struct walk_entry *entry,
+                                struct room *room, struct walk_entry *found)
 {
-    *found = (struct side){.words = {entry->words[0], 0}};
+    *found = (struct walk_entry){.words = {entry->words[0], 0}};
     if (diff->words) {
         found->value = (struct soma_bytes){.data = &found->words[1], .len = sizeof found->words[1]};
         return soma_view_get_u64(view, entry->words[0], &found->words[1]);
@@ -207,13 +193,14 @@ static enum soma_status one_way(const struct diff *diff, struct side *from, cons
 {
     struct room room = {.data = NULL};
     enum soma_status status = SOMA_OK;
-    for (step(from, diff->words); status == SOMA_OK && from->status == SOMA_OK; step(from, diff->words)) {
-        struct side found;
-        status = look_up(diff, other, from, &room, &found);
+    for (step(from); status == SOMA_OK && from->status == SOMA_OK; step(from)) {
+        struct walk_entry found;
+        status = look_up(diff, other, &from->entry, &room, &found);
         if (status == SOMA_ABSENT)
-            status = first ? tell(diff, SOMA_REMOVED, from, &nothing) : tell(diff, SOMA_INSERTED, &nothing, from);
+            status = first ? tell(diff, SOMA_REMOVED, &from->entry, &nothing)
+                           : tell(diff, SOMA_INSERTED, &nothing, &from->entry);
         else if (status == SOMA_OK && first)
-            status = tell_if_replaced(diff, from, &found);
+            status = tell_if_replaced(diff, &from->entry, &found);
         if (status != SOMA_OK)
             break;
     }

@@ -2,7 +2,6 @@
 /* sums.c - see sums.h. */
 #include "map/sums.h"
 
-#include <string.h>
 
 #include <soma/publish.h>
 

@@ -82,7 +82,7 @@ static void copy(unsigned char *to, struct soma_bytes bytes)
         memcpy(to, bytes.data, bytes.len);
 }
 
-enum soma_status soma__sync_note(struct soma_sync *sync, enum op op, const struct entry *entry)
+enum soma_status soma__sync_note(struct soma_sync *sync, enum op op, const struct walk_entry *entry)
 {
     struct changes *changes = &sync->changes;
     const struct soma_bytes value = op == PUT ? entry->value : (struct soma_bytes){.data = NULL};
@@ -131,11 +131,7 @@ struct soma_bytes soma__sync_value(const struct change *change)
 
 int soma__sync_compare(uint64_t hash, struct soma_bytes key, const struct change *change)
 {
-    if (hash != change->hash)
-        return hash < change->hash ? -1 : 1;
-    if (key.len != change->key_len)
-        return key.len < change->key_len ? -1 : 1;
-    return key.len == 0 ? 0 : memcmp(key.data, change->bytes, key.len);
+    return soma__key_order(hash, key, change->hash, soma__sync_key(change));
 }
 
 /* ---- Settling ---- */

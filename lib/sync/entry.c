@@ -8,35 +8,18 @@
 #include "base/bits.h"
 #include "hash/hash.h"
 #include "view/view.h"
-#include "walk/walk.h"
 
 /* ---- Entries ---- */
-
-static void point_at_words(struct entry *entry)
-{
-    entry->key = (struct soma_bytes){.data = &entry->words[0], .len = sizeof entry->words[0]};
-    entry->value = (struct soma_bytes){.data = &entry->words[1], .len = sizeof entry->words[1]};
-}
 
 void soma__sync_range(struct soma_sync *sync, unsigned bits, uint64_t prefix)
 {
     (void)soma_cursor_range(sync->cursor, bits, prefix);
 }
 
-enum soma_status soma__sync_entry(struct soma_sync *sync, struct entry *out)
+enum soma_status soma__sync_entry(struct soma_sync *sync, struct walk_entry *out)
 {
-    enum soma_status status;
-    if (sync->words) {
-        status = soma_cursor_next_u64(sync->cursor, &out->words[0], &out->words[1]);
-        point_at_words(out);
-    } else {
-        status = soma_cursor_next_ref(sync->cursor, &out->key, &out->value);
-    }
-    if (status == SOMA_OK)
-        out->hash = soma__cursor_hash(sync->cursor);
-    else if (status != SOMA_END)
-        return soma__sync_fail(sync, status, "no memory for an entry");
-    return status;
+    const enum soma_status status = soma__cursor_next(sync->cursor, out);
+    return status < 0 ? soma__sync_fail(sync, status, "no memory for an entry") : status;
 }
 
 static uint64_t hash_of(const struct soma_sync *sync, struct soma_bytes key)
@@ -49,9 +32,10 @@ static uint64_t hash_of(const struct soma_sync *sync, struct soma_bytes key)
     return soma__mix_hash(&core->hash.mix, word);
 }
 
-struct entry soma__sync_entry_of(const struct soma_sync *sync, const struct record *record)
+struct walk_entry soma__sync_entry_of(const struct soma_sync *sync, const struct record *record)
 {
-    struct entry entry = {.words = {record->words[0], record->words[1]}, .key = record->key, .value = record->value};
+    struct walk_entry entry = {
+        .words = {record->words[0], record->words[1]}, .key = record->key, .value = record->value};
     if (sync->words)
         entry.key = (struct soma_bytes){.data = record->words, .len = sizeof record->words[0]};
     if (sync->words)
@@ -133,7 +117,7 @@ uint32_t soma__sync_check(const struct soma_sync *sync, const struct soma_digest
     return (uint32_t)soma__siphash13(sync->key, bytes, sizeof bytes);
 }
 
-uint32_t soma__sync_fingerprint(const struct soma_sync *sync, const struct entry *entry)
+uint32_t soma__sync_fingerprint(const struct soma_sync *sync, const struct walk_entry *entry)
 {
     const struct soma_digest digest = soma__sync_entry_digest(sync, entry->key, entry->value);
     return soma__sync_check(sync, &digest);

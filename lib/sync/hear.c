@@ -87,7 +87,7 @@ static enum soma_status hear_checks(struct soma_sync *sync, const struct range_i
 /* To the target, that all it has in the range is to go. */
 static enum soma_status hear_empty(struct soma_sync *sync, const struct range_items *item)
 {
-    struct entry entry;
+    struct walk_entry entry;
     enum soma_status status;
     if (sync->both) {
         const struct group all = {.prefix = item->prefix, .bits = (uint8_t)item->bits, .what = REPLY_ALL};
@@ -170,7 +170,7 @@ static enum soma_status hear_ranges(struct soma_sync *sync, const struct frame *
 /* ---- DATA: records ---- */
 
 /* An entry of the other side's for a key that is here with another value: the lister decides. */
-static enum soma_status decide(struct soma_sync *sync, const struct entry *theirs, struct soma_bytes mine)
+static enum soma_status decide(struct soma_sync *sync, const struct walk_entry *theirs, struct soma_bytes mine)
 {
     struct soma_conflict conflict = {.key = theirs->key, .mine = mine, .theirs = theirs->value};
     if (sync->words) {
@@ -188,7 +188,7 @@ static enum soma_status decide(struct soma_sync *sync, const struct entry *their
         conflict.merged = (struct soma_bytes){.data = &conflict.word.merged, .len = sizeof conflict.word.merged};
     if (chosen != SOMA_OK || conflict.merged.len > SOMA_LEN_MAX || (!conflict.merged.data && conflict.merged.len > 0))
         return soma__sync_fail(sync, chosen < 0 ? chosen : SOMA_E_INVALID, "ended by the program's rule for conflicts");
-    const struct entry merged = {.hash = theirs->hash, .key = theirs->key, .value = conflict.merged};
+    const struct walk_entry merged = {.hash = theirs->hash, .key = theirs->key, .value = conflict.merged};
     const enum soma_status status = soma__sync_note(sync, PUT, &merged);
     if (status == SOMA_OK)
         sync->changes.at[sync->changes.n - 1].send = true;
@@ -197,7 +197,7 @@ static enum soma_status decide(struct soma_sync *sync, const struct entry *their
 
 static enum soma_status hear_entry(struct soma_sync *sync, const struct group *group, const struct record *record)
 {
-    const struct entry entry = soma__sync_entry_of(sync, record);
+    const struct walk_entry entry = soma__sync_entry_of(sync, record);
     const struct changes *changes = &sync->changes;
     if (entry.hash < soma__prefix_first(group->bits, group->prefix) ||
         entry.hash > soma__prefix_last(group->bits, group->prefix))
@@ -226,7 +226,7 @@ static enum soma_status indices_go(struct soma_sync *sync, const struct group *g
     size_t next = 0;
     soma__sync_range(sync, group->bits, group->prefix);
     for (uint32_t i = 0; next < numbers->n; i++) {
-        struct entry entry;
+        struct walk_entry entry;
         enum soma_status status = soma__sync_entry(sync, &entry);
         if (status == SOMA_OK && i == numbers->at[next]) {
             status = soma__sync_note(sync, REMOVE, &entry);
@@ -250,7 +250,7 @@ static enum soma_status indices_owed(struct soma_sync *sync, const struct group 
     size_t next = 0;
     soma__sync_range(sync, group->bits, group->prefix);
     for (uint32_t i = 0; next < numbers->n; i++) {
-        struct entry entry;
+        struct walk_entry entry;
         const enum soma_status status = soma__sync_entry(sync, &entry);
         if (status != SOMA_OK)
             return status;

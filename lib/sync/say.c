@@ -166,7 +166,7 @@ static enum soma_status say_checks(struct soma_sync *sync, const struct group *g
 
 static enum soma_status say_list(struct soma_sync *sync, const struct group *group)
 {
-    struct entry entry;
+    struct walk_entry entry;
     enum soma_status status;
     const struct group due = {.prefix = group->prefix, .count = group->count, .bits = group->bits, .what = ANSWER};
     if (group->count > LIST_MAX)
@@ -298,7 +298,7 @@ static bool in_list(struct soma_sync *sync, uint32_t fingerprint)
 }
 
 /* An entry of a REPLY_SOME: this one's index is wanted. It may have been decided for a value that is made of both. */
-static void put_wanted(struct soma_sync *sync, const struct entry *entry)
+static void put_wanted(struct soma_sync *sync, const struct walk_entry *entry)
 {
     const uint32_t decided = sync->owed_numbers.at[sync->said.number + 1];
     const struct change *change = decided > 0 ? &sync->changes.at[decided - 1] : NULL;
@@ -306,7 +306,7 @@ static void put_wanted(struct soma_sync *sync, const struct entry *entry)
     sync->said.number += 2;
 }
 
-static void put_entry(struct soma_sync *sync, const struct group *group, const struct entry *entry)
+static void put_entry(struct soma_sync *sync, const struct group *group, const struct walk_entry *entry)
 {
     const uint64_t index = sync->said.index++;
     const size_t end = group->first + 2 * group->count;
@@ -347,7 +347,7 @@ static enum soma_status end_group(struct soma_sync *sync, const struct group *gr
 static enum soma_status fill_data(struct soma_sync *sync)
 {
     while (sync->said.at < sync->owed.n && sync->said.data.len - sync->said.data_at < WAITING) {
-        struct entry entry;
+        struct walk_entry entry;
         const struct group *group = &sync->owed.at[sync->said.at];
         enum soma_status status = SOMA_OK;
         if (!sync->said.in_group)

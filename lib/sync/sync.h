@@ -24,6 +24,7 @@
 
 #include "map/core.h"
 #include "sync/decode.h"
+#include "walk/walk.h"
 #include "wire/wire.h"
 
 /* What no side comes near that keeps to the rules, in one turn; and its turns in a pass. */
@@ -124,13 +125,6 @@ enum reading {
     READ_RECORDS,
     READ_COUNT,
     READ_INDICES
-};
-
-struct entry {
-    uint64_t hash;
-    uint64_t words[2]; /* of a word map */
-    struct soma_bytes key;
-    struct soma_bytes value;
 };
 
 struct soma_sync {
@@ -247,7 +241,7 @@ enum soma_status soma__sync_say(struct soma_sync *sync);
 
 /* ---- change.c ---- */
 
-enum soma_status soma__sync_note(struct soma_sync *sync, enum op op, const struct entry *entry);
+enum soma_status soma__sync_note(struct soma_sync *sync, enum op op, const struct walk_entry *entry);
 /* What the changes come to: `slice_result`. */
 enum soma_status soma__sync_settle(struct soma_sync *sync);
 enum soma_status soma__sync_apply(struct soma_sync *sync);
@@ -261,9 +255,9 @@ struct soma_bytes soma__sync_value(const struct change *change);
 
 void soma__sync_range(struct soma_sync *sync, unsigned bits, uint64_t prefix);
 /* The next entry of the range: SOMA_OK or SOMA_END, or no memory. */
-enum soma_status soma__sync_entry(struct soma_sync *sync, struct entry *out);
+enum soma_status soma__sync_entry(struct soma_sync *sync, struct walk_entry *out);
 /* An entry from a record. */
-struct entry soma__sync_entry_of(const struct soma_sync *sync, const struct record *record);
+struct walk_entry soma__sync_entry_of(const struct soma_sync *sync, const struct record *record);
 /* What the view has under a key, in `room`: SOMA_OK or SOMA_ABSENT, or no memory. */
 enum soma_status soma__sync_look_up(struct soma_sync *sync, struct soma_bytes key, struct soma_bytes *value);
 struct soma_digest soma__sync_range_digest(const struct soma_sync *sync, unsigned bits, uint64_t prefix);
@@ -271,7 +265,7 @@ struct soma_digest soma__sync_before(const struct soma_sync *sync, uint64_t from
 struct soma_digest soma__sync_entry_digest(const struct soma_sync *sync, struct soma_bytes key,
                                            struct soma_bytes value);
 uint32_t soma__sync_check(const struct soma_sync *sync, const struct soma_digest *digest);
-uint32_t soma__sync_fingerprint(const struct soma_sync *sync, const struct entry *entry);
+uint32_t soma__sync_fingerprint(const struct soma_sync *sync, const struct walk_entry *entry);
 /* What both maps must have in common, without telling it. */
 uint64_t soma__sync_agreement(const struct soma_sync *sync);
 

@@ -184,9 +184,28 @@ enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *ke
     return SOMA_OK;
 }
 
-uint64_t soma__cursor_hash(const soma_cursor *cursor)
+enum soma_status soma__cursor_next(soma_cursor *cursor, struct walk_entry *entry)
 {
-    return cursor->hash;
+    enum soma_status status;
+    if (cursor->kind == KIND_WORDS) {
+        status = soma_cursor_next_u64(cursor, &entry->words[0], &entry->words[1]);
+        entry->key = (struct soma_bytes){.data = &entry->words[0], .len = sizeof entry->words[0]};
+        entry->value = (struct soma_bytes){.data = &entry->words[1], .len = sizeof entry->words[1]};
+    } else {
+        status = soma_cursor_next_ref(cursor, &entry->key, &entry->value);
+    }
+    if (status == SOMA_OK)
+        entry->hash = cursor->hash;
+    return status;
+}
+
+int soma__key_order(uint64_t hash_a, struct soma_bytes a, uint64_t hash_b, struct soma_bytes b)
+{
+    if (hash_a != hash_b)
+        return hash_a < hash_b ? -1 : 1;
+    if (a.len != b.len)
+        return a.len < b.len ? -1 : 1;
+    return soma__memory_compare(a.data, b.data, a.len);
 }
 
 /* ---- Versions ---- */

@@ -59,8 +59,19 @@ struct soma_cursor {
     } batch;
 };
 
-/* Of the last entry given, by a cursor that is not sorted. */
-uint64_t soma__cursor_hash(const soma_cursor *cursor);
+/* An entry of either kind of map. */
+struct walk_entry {
+    uint64_t hash;
+    uint64_t words[2]; /* of a word map */
+    struct soma_bytes key;
+    struct soma_bytes value; /* of a word map, both are the words */
+};
+
+/* The next entry of a cursor that is not sorted, borrowed until the next call; words are where `entry` is. */
+enum soma_status soma__cursor_next(soma_cursor *cursor, struct walk_entry *entry);
+
+/* Which of two keys comes first in a map: that of hash_a (< 0), that of hash_b (> 0), or they are one. */
+int soma__key_order(uint64_t hash_a, struct soma_bytes a, uint64_t hash_b, struct soma_bytes b);
 
 /* Restricts a cursor that is not sorted to these hashes, and goes to the first of them. */
 void soma__cursor_between(soma_cursor *cursor, uint64_t first, uint64_t last);
