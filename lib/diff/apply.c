@@ -13,6 +13,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "diff/difference.h"
 #include "diff/patch.h"
 #include "map/bytes.h"
 #include "map/core.h"
@@ -175,39 +176,10 @@ static enum soma_status put_aside(struct plan *plan)
 
 /* ---- Doing ---- */
 
-static enum soma_status make_word(soma_u64 *map, const struct soma_difference *difference)
-{
-    const uint64_t key = difference->word.key;
-    switch (difference->what) {
-    case SOMA_INSERTED:
-        return soma_u64_put_new(map, key, difference->word.after, NULL);
-    case SOMA_REPLACED:
-        return soma_u64_cas(map, key, difference->word.before, difference->word.after, NULL);
-    default:
-        return soma_u64_remove_if(map, key, difference->word.before, NULL);
-    }
-}
-
-static enum soma_status make_string(soma_map *map, const struct soma_difference *difference)
-{
-    const struct soma_bytes key = difference->key;
-    const struct soma_bytes before = difference->before;
-    const struct soma_bytes after = difference->after;
-    switch (difference->what) {
-    case SOMA_INSERTED:
-        return soma_map_put_new(map, key.data, key.len, after.data, after.len, NULL);
-    case SOMA_REPLACED:
-        return soma_map_cas(map, key.data, key.len, before.data, before.len, after.data, after.len, NULL);
-    default:
-        return soma_map_remove_if(map, key.data, key.len, before.data, before.len, NULL);
-    }
-}
-
 /* OK: it is made. CHANGED: the key has not what was wanted. */
 static enum soma_status make(struct core *core, const struct soma_difference *difference)
 {
-    const enum soma_status status =
-        core->kind->words ? make_word((soma_u64 *)core, difference) : make_string((soma_map *)core, difference);
+    const enum soma_status status = soma__difference_make(core, difference);
     if (status < 0)
         return status;
     return status == difference->what ? SOMA_OK : SOMA_CHANGED;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "diff/difference.h"
 #include "diff/patch.h"
 #include "map/core.h"
 #include "view/view.h"
@@ -57,14 +58,6 @@ static enum soma_status collect(const struct soma_difference *difference, void *
     return all->items.failed || all->records.failed ? SOMA_E_NOMEM : SOMA_OK;
 }
 
-static uint64_t word_of(struct soma_bytes bytes)
-{
-    uint64_t word = 0;
-    if (bytes.len == sizeof word)
-        memcpy(&word, bytes.data, sizeof word);
-    return word;
-}
-
 static struct soma_difference difference_at(const struct item *item, bool words)
 {
     const unsigned char *at = (const unsigned char *)item->at;
@@ -75,11 +68,8 @@ static struct soma_difference difference_at(const struct item *item, bool words)
     difference.key = (struct soma_bytes){.data = at, .len = record.key_len};
     difference.before = (struct soma_bytes){.data = at + record.key_len, .len = record.before_len};
     difference.after = (struct soma_bytes){.data = at + record.key_len + record.before_len, .len = record.after_len};
-    if (words) {
-        difference.word.key = item->head;
-        difference.word.before = word_of(difference.before);
-        difference.word.after = word_of(difference.after);
-    }
+    if (words)
+        soma__difference_words(&difference);
     return difference;
 }
 

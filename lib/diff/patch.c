@@ -9,6 +9,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "diff/difference.h"
 #include "hash/hash.h"
 #include "map/bytes.h"
 #include "mem/mem.h"
@@ -290,19 +291,6 @@ struct soma_bytes soma_patch_bytes(const soma_patch *patch)
 }
 
 /* ---- From patches to patches ---- */
-
-struct soma_difference soma__difference_inverse(const struct soma_difference *difference)
-{
-    static const enum soma_status inverses[] = {
-        [SOMA_INSERTED] = SOMA_REMOVED, [SOMA_REPLACED] = SOMA_REPLACED, [SOMA_REMOVED] = SOMA_INSERTED};
-    return (struct soma_difference){
-        .what = inverses[difference->what],
-        .word = {.key = difference->word.key, .before = difference->word.after, .after = difference->word.before},
-        .key = difference->key,
-        .before = difference->after,
-        .after = difference->before,
-    };
-}
 
 enum soma_status soma_patch_invert(struct soma_bytes bytes, soma_patch **out)
 {

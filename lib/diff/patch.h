@@ -28,9 +28,6 @@ uint64_t soma__patch_count(const struct soma_patch_info *info);
 /* Byte by byte; a string before those that it begins. */
 int soma__bytes_order(struct soma_bytes a, struct soma_bytes b);
 
-/* The difference that takes this one back. */
-struct soma_difference soma__difference_inverse(const struct soma_difference *difference);
-
 /* ---- Writing ---- */
 
 /* Takes differences in the order of their keys. */

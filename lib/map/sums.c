@@ -2,7 +2,6 @@
 /* sums.c - see sums.h. */
 #include "map/sums.h"
 
-
 #include <soma/publish.h>
 
 #include "map/scan.h"

@@ -9,8 +9,8 @@
 
 #include "base/attr.h"
 #include "base/size.h"
+#include "diff/difference.h"
 #include "map/bytes.h"
-#include "map/map_internal.h"
 #include "mem/mem.h"
 
 /* ---- What grows ---- */
@@ -200,54 +200,19 @@ enum soma_status soma__sync_settle(struct soma_sync *sync)
 
 /* ---- Putting into the map ---- */
 
-static enum soma_status apply_word(soma_u64 *map, const struct change *change, struct soma_bytes old)
+static struct soma_difference difference_of(const struct soma_sync *sync, const struct change *change,
+                                            struct soma_bytes old)
 {
-    uint64_t key;
-    uint64_t before = 0;
-    uint64_t after = 0;
-    memcpy(&key, change->bytes, sizeof key);
-    if (change->op == REMOVE || change->replaces)
-        memcpy(&before, old.data, sizeof before);
-    if (change->op == REMOVE)
-        return soma_u64_remove_if(map, key, before, NULL);
-    memcpy(&after, change->bytes + sizeof key, sizeof after);
-    return change->replaces ? soma_u64_cas(map, key, before, after, NULL) : soma_u64_put_new(map, key, after, NULL);
-}
-
-static enum soma_status apply_bytes(soma_map *map, const struct change *change, struct soma_bytes old)
-{
-    const struct soma_bytes key = soma__sync_key(change);
-    const struct soma_bytes value = soma__sync_value(change);
-    if (change->op == REMOVE)
-        return soma_map_remove_if(map, key.data, key.len, old.data, old.len, NULL);
-    if (change->replaces)
-        return soma_map_cas(map, key.data, key.len, old.data, old.len, value.data, value.len, NULL);
-    return soma_map_put_new(map, key.data, key.len, value.data, value.len, NULL);
-}
-
-static uint64_t word_of(struct soma_bytes bytes)
-{
-    uint64_t word = 0;
-    if (bytes.len == sizeof word)
-        memcpy(&word, bytes.data, sizeof word);
-    return word;
-}
-
-static enum soma_status tell(struct soma_sync *sync, enum soma_status what, const struct change *change,
-                             struct soma_bytes old)
-{
-    static const struct soma_bytes nothing;
-    if (!sync->options.change)
-        return SOMA_OK;
-    struct soma_difference difference = {.what = what, .key = soma__sync_key(change)};
-    difference.before = what == SOMA_INSERTED ? nothing : old;
-    difference.after = what == SOMA_REMOVED ? nothing : soma__sync_value(change);
-    if (sync->words) {
-        difference.word.key = word_of(difference.key);
-        difference.word.before = word_of(difference.before);
-        difference.word.after = word_of(difference.after);
+    struct soma_difference difference = {.what = SOMA_INSERTED, .key = soma__sync_key(change)};
+    if (change->op == REMOVE || change->replaces) {
+        difference.what = change->op == REMOVE ? SOMA_REMOVED : SOMA_REPLACED;
+        difference.before = old;
     }
-    return sync->options.change(&difference, sync->options.ctx);
+    if (change->op != REMOVE)
+        difference.after = soma__sync_value(change);
+    if (sync->words)
+        soma__difference_words(&difference);
+    return difference;
 }
 
 static void count(struct soma_sync_result *result, enum soma_status done)
@@ -265,16 +230,15 @@ static void count(struct soma_sync_result *result, enum soma_status done)
 static enum soma_status apply_one(struct soma_sync *sync, const struct change *change)
 {
     struct soma_bytes old;
-    enum soma_status done = change->op == REMOVE ? SOMA_REMOVED : change->replaces ? SOMA_REPLACED : SOMA_INSERTED;
     const enum soma_status found = soma__sync_look_up(sync, soma__sync_key(change), &old);
     if (found < 0)
         return found;
-    const enum soma_status told = tell(sync, done, change, old);
+    const struct soma_difference difference = difference_of(sync, change, old);
+    const enum soma_status told = sync->options.change ? sync->options.change(&difference, sync->options.ctx) : SOMA_OK;
     if (told != SOMA_OK)
         return soma__sync_fail(sync, told, "ended by the program's function for changes");
-    if (!sync->options.look_only)
-        done = sync->words ? apply_word((soma_u64 *)sync->core, change, old)
-                           : apply_bytes((soma_map *)sync->core, change, old);
+    const enum soma_status done =
+        sync->options.look_only ? difference.what : soma__difference_make(sync->core, &difference);
     if (done < 0)
         return soma__sync_fail(sync, done, "a part of the last slice could not be put into the map");
     count(&sync->result, done);
