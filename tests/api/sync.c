@@ -227,6 +227,21 @@ Test(sync, keeps_what_has_changed_meanwhile)
     pair_free(pair);
 }
 
+/* What is said to be empty is not listed. */
+Test(sync, an_empty_source)
+{
+    struct pair pair = pair_new();
+    struct soma_sync_result results[2];
+    enum soma_status answers[2];
+    cr_assert_eq(soma_u64_clear(pair.b), SOMA_OK);
+    run(&pair, usual, usual, results, answers);
+    cr_assert_eq(answers[0], SOMA_END);
+    must_be_equal(&pair);
+    cr_assert_eq(results[0].removed, KEYS - 1);
+    cr_assert_eq(results[0].fingerprints + results[1].fingerprints, 0);
+    pair_free(pair);
+}
+
 /* ---- Both ways ---- */
 
 struct ruling {
@@ -247,7 +262,8 @@ static enum soma_status rule(struct soma_conflict *conflict, void *ctx)
     return ruling->answer;
 }
 
-static void must_become(enum soma_status answer, uint64_t merged, uint64_t wanted)
+/* `sent`: by who decides. The giver has taken the value over, or has had it: `given`. */
+static void must_become(enum soma_status answer, uint64_t merged, uint64_t wanted, uint64_t sent, bool given)
 {
     struct pair pair = pair_new();
     struct soma_sync_result results[2];
@@ -265,16 +281,19 @@ static void must_become(enum soma_status answer, uint64_t merged, uint64_t wante
     cr_assert_eq(ruling.asked, 1);
     cr_assert_eq(results[0].conflicts, 1);
     cr_assert_eq(results[1].conflicts, 0);
+    cr_assert_eq(results[0].entries_sent, sent);
+    cr_assert_eq(results[1].replaced, given);
+    cr_assert_eq(results[0].replaced, wanted != 3);
     pair_free(pair);
 }
 
 Test(sync, both_ways)
 {
-    must_become(SOMA_EXISTS, 0, 3);
-    must_become(SOMA_REPLACED, 0, 33);
-    must_become(SOMA_OK, 333, 333);
-    must_become(SOMA_OK, 33, 33);
-    must_become(SOMA_OK, 3, 3);
+    must_become(SOMA_EXISTS, 0, 3, 2, true);
+    must_become(SOMA_REPLACED, 0, 33, 1, false);
+    must_become(SOMA_OK, 333, 333, 2, true);
+    must_become(SOMA_OK, 33, 33, 2, false);
+    must_become(SOMA_OK, 3, 3, 2, true);
 }
 
 static void must_end(enum soma_status answer, enum soma_status wanted)

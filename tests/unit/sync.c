@@ -394,7 +394,11 @@ static const struct saying to_target[] = {
     {"S 020b0001001111111122222222 03020100 0700", SOMA_E_CORRUPT},     /* a half is checked, and asked for */
     {"S 03020000 0700 T 0611 01 0100000000000000 0100000000000000", SOMA_E_CORRUPT}, /* an entry that is here */
     {"S 03020000 0700 T 0611 01 0100000000000000 0000000000000000", SOMA_OK},
-    {"S 03020000 0700 T 06020000 0700", SOMA_OK}, /* another digest: said again */
+    {"S 03020000 0700 T 06020000 0700", SOMA_OK},             /* another digest: said again */
+    {"S 03020000 0700 T 060700018080808010", SOMA_E_CORRUPT}, /* the one of number 2^32 */
+    {"S 020b0101011111111122222222 03020100 0700", SOMA_OK},  /* the upper half is checked, the lower one asked for */
+    {"S 03020100 0700 T 0611 01 1100000000000000 0000000000000000", SOMA_OK},
+    {"S 03020100 0700 T 0611 01 0a00000000000000 0000000000000000", SOMA_E_CORRUPT}, /* of the other half */
     {"S 0700 T S 0700", SOMA_E_CORRUPT},
 };
 
@@ -789,6 +793,160 @@ static void one_check_for_two(const void *unused)
     }
 }
 
+/* Fingerprints have 32 bits: among so many values of a key some two have one. */
+#define VALUES (1u << 18)
+
+struct fingerprint {
+    uint32_t number;
+    uint32_t value;
+};
+
+static int by_fingerprint(const void *a, const void *b)
+{
+    const struct fingerprint *x = a;
+    const struct fingerprint *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static void two_values(const soma_sync *sync, uint64_t key, uint64_t values[2])
+{
+    struct fingerprint *all = need(VALUES, sizeof *all);
+    for (uint32_t i = 0; i < VALUES; i++) {
+        const uint64_t value = i;
+        const struct soma_digest digest = soma__sync_entry_digest(sync, (struct soma_bytes){&key, sizeof key},
+                                                                  (struct soma_bytes){&value, sizeof value});
+        all[i] = (struct fingerprint){.number = soma__sync_check(sync, &digest), .value = i};
+    }
+    qsort(all, VALUES, sizeof *all, by_fingerprint);
+    uint32_t at = 0;
+    while (at + 2 < VALUES && all[at].number != all[at + 1].number)
+        at++;
+    EXPECT_EQ(all[at].number, all[at + 1].number);
+    values[0] = all[at].value;
+    values[1] = all[at + 1].value;
+    free(all);
+}
+
+/* What one pass takes for equal, the next tells apart: it has another key. */
+static void one_fingerprint(const void *unused)
+{
+    (void)unused;
+    soma_u64 *target = words_new();
+    soma_u64 *source = words_new();
+    uint64_t values[2];
+    soma_sync *a = open_words(target, SOMA_SYNC_TARGET, true);
+    a->key[0] = 5; /* the nonces of both, as they will be in the first pass */
+    a->key[1] = 6;
+    two_values(a, 1, values);
+    soma_sync_close(a);
+    soma_u64_put(target, 1, values[0], NULL);
+    soma_u64_put(source, 1, values[1], NULL);
+    a = open_words(target, SOMA_SYNC_TARGET, true);
+    soma_sync *b = open_words(source, SOMA_SYNC_SOURCE, false);
+    struct soma_sync_result result;
+    talk_blind(a, b, 0);
+    soma_sync_outcome(a, &result);
+    EXPECT(result.equal);
+    EXPECT_EQ(result.repeated, 1);
+    EXPECT_EQ(soma_u64_get(target, 1, &values[0]), SOMA_OK);
+    EXPECT_EQ(values[0], values[1]);
+    soma_sync_close(a);
+    soma_sync_close(b);
+    soma_u64_free(target);
+    soma_u64_free(source);
+    verified(1);
+}
+
+/* ---- Limits ---- */
+
+/* A target that lists more than all turns may. */
+static void many_fingerprints(const void *unused)
+{
+    (void)unused;
+    static unsigned char list[1 + 3 + 1 + 2 + 2 + LIST_MAX * 4];
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_u64_put(other, 9, 9, NULL);
+    soma_sync *sync = open_words(map, SOMA_SYNC_SOURCE, true);
+    soma_sync *peer = open_words(other, SOMA_SYNC_TARGET, false);
+    const struct soma_digest digest = peer->mine.digest;
+    feed_hello(sync, peer, HELLO_BYTES, 0);
+    feed_text(sync, &digest, "S");
+    for (unsigned i = 0; i <= NUMBERS_MAX / LIST_MAX; i++) {
+        struct wire_out out = {.data = NULL};
+        soma__wire_put8(&out, 10);
+        soma__wire_put_varint(&out, i);
+        soma__wire_put_varint(&out, LIST_MAX);
+        const size_t head = out.len;
+        struct wire_out frame = {.data = NULL};
+        soma__wire_put8(&frame, FRAME_LIST);
+        soma__wire_put_varint(&frame, head + LIST_MAX * 4);
+        soma__wire_put(&frame, out.data, head);
+        soma__wire_put(&frame, list, LIST_MAX * 4);
+        const enum soma_status status = soma_sync_feed(sync, frame.data, frame.len, NULL);
+        EXPECT_EQ(status, i < NUMBERS_MAX / LIST_MAX ? SOMA_OK : SOMA_E_CORRUPT);
+        soma__wire_free(&out);
+        soma__wire_free(&frame);
+    }
+    soma_sync_close(sync);
+    soma_sync_close(peer);
+    soma_u64_free(map);
+    soma_u64_free(other);
+    verified(1);
+}
+
+/* More entries with one hash than a list may have. */
+static void one_hash(const void *unused)
+{
+    (void)unused;
+    soma_map *target = strings_new();
+    soma_map *source = strings_new();
+    soma__map_hash_mask(target, 0);
+    soma__map_hash_mask(source, 0);
+    for (uint32_t i = 0; i <= LIST_MAX; i++)
+        soma_map_put(target, &i, sizeof i, "", 0, NULL);
+    soma_map_put(source, "key", 3, "", 0, NULL);
+    soma_sync *a = open_strings(target, SOMA_SYNC_TARGET, true);
+    soma_sync *b = open_strings(source, SOMA_SYNC_SOURCE, false);
+    size_t len;
+    talk_blind(a, b, 0);
+    EXPECT_EQ(soma_sync_drain(a, NULL, 0, &len), SOMA_E_LIMIT);
+    EXPECT(soma_sync_drain(b, NULL, 0, &len) < 0);
+    soma_sync_close(a);
+    soma_sync_close(b);
+    soma_map_free(target);
+    soma_map_free(source);
+    verified(1);
+}
+
+/* Every slice is as it should be, and all together are not what the hello has promised. */
+static void another_whole(const void *unused)
+{
+    (void)unused;
+    soma_u64 *target = words_new();
+    soma_u64 *source = words_new();
+    for (uint64_t i = 0; i < 2 * SOMA_SYNC_SLICE_LEAST; i++) {
+        soma_u64_put(target, i, i, NULL);
+        soma_u64_put(source, i, i + i % 2, NULL);
+    }
+    struct soma_sync_options options = options_of(SOMA_SYNC_TARGET, true);
+    options.slice_entries = SOMA_SYNC_SLICE_LEAST;
+    for (unsigned lie = 0; lie < 2; lie++) {
+        soma_sync *a = NULL;
+        EXPECT_EQ(soma_u64_sync_open(target, &options, &a), SOMA_OK);
+        soma_sync *b = open_words(source, SOMA_SYNC_SOURCE, false);
+        size_t len;
+        b->mine.digest.lane[0] += 1 - lie;
+        talk_blind(a, b, 0);
+        EXPECT_EQ(soma_sync_drain(a, NULL, 0, &len), lie ? SOMA_END : SOMA_E_CORRUPT);
+        soma_sync_close(a);
+        soma_sync_close(b);
+    }
+    soma_u64_free(target);
+    soma_u64_free(source);
+    verified(1);
+}
+
 int main(int argc, char **argv)
 {
     const struct test_case cases[] = {{"numbers of the specification", numbers, NULL},
@@ -802,6 +960,10 @@ int main(int argc, char **argv)
                                       {"hellos to a responder", hellos_to_responder, NULL},
                                       {"hellos taken apart", hellos_taken_apart, NULL},
                                       {"damage", damage, NULL},
-                                      {"two things with one check", one_check_for_two, NULL}};
+                                      {"two things with one check", one_check_for_two, NULL},
+                                      {"two values with one fingerprint", one_fingerprint, NULL},
+                                      {"many fingerprints", many_fingerprints, NULL},
+                                      {"one hash for many", one_hash, NULL},
+                                      {"another whole than its parts", another_whole, NULL}};
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
