@@ -65,9 +65,9 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_cursor_open_map(const soma_map *ma
 /**
  * soma_cursor_open_view() - a cursor before the first entry of a view: it gives exactly the view's entries.
  * @view: of either kind of map; not to be closed before the cursor.
- * @out:  as above.
+ * @out:  out; the cursor, the caller's until soma_cursor_close().
  *
- * Return: as above.
+ * Return: as soma_cursor_open_u64().
  */
 SOMA_API SOMA_NODISCARD enum soma_status soma_cursor_open_view(const soma_view *view, soma_cursor **out);
 
@@ -75,13 +75,13 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_cursor_open_view(const soma_view *
  * soma_cursor_open_sorted() - a cursor that gives a view's entries in the order of their keys: words as numbers, byte strings byte
  * by byte, a string before those that it begins.
  * @view: of either kind of map; it may be closed before the cursor.
- * @out:  as above.
+ * @out:  out; the cursor, the caller's until soma_cursor_close().
  *
  * Copies the view and sorts the copy, so it needs memory in proportion to the view, 16 bytes an entry, and for byte maps 24 and the keys
  * and values as well; and time for n log n comparisons before it returns. Prefer the other cursors where the order does not matter.
  * Tokens are ranks, which are good for every sorted cursor over the same view; parts are ranges of ranks.
  *
- * Return: as above; SOMA_E_NOMEM means that nothing is left behind.
+ * Return: as soma_cursor_open_u64(); SOMA_E_NOMEM means that nothing is left behind.
  */
 SOMA_API SOMA_NODISCARD enum soma_status soma_cursor_open_sorted(const soma_view *view, soma_cursor **out);
 

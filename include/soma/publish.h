@@ -87,7 +87,7 @@ SOMA_API void *soma_cell_read(const struct soma_cell *cell);
 /**
  * soma_cell_publish() - put an object in the place of the one that is there, which is retired.
  * @next:   the object, which does not change from now on; the cell's on SOMA_OK only. May be NULL.
- * @retire: what happens to the old one, see above; NULL = it stays the caller's.
+ * @retire: what happens to the old one, see the head of publish.h; NULL = it stays the caller's.
  *
  * An old NULL is not retired. Nor is @next if it is there already: then nothing changes.
  * Allocates: a batch now and then, never with a NULL @retire. May run retired calls that are due, outside every section.
@@ -104,7 +104,7 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_cell_publish(struct soma_cell *cel
  * @expected: what must be there, say what was read before @next was made from it; NULL = nothing.
  *            Call this inside the section in which it was read: outside, its memory may have been freed, and another
  *            object may have come to the same address.
- * @next, @retire: as above; @retire is for @expected.
+ * @next, @retire: as soma_cell_publish(); @retire is for @expected.
  *
  * Return:
  *   SOMA_OK         @next is published, @expected retired.

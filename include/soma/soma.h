@@ -1,5 +1,26 @@
 /* SPDX-License-Identifier: ISC */
-/** soma.h - everything but the template typed.h, in reading order. */
+/**
+ * soma.h - everything but the template typed.h, in reading order.
+ *
+ * Soma is a map for programs whose threads share one: lookups never write to shared memory, every update takes effect at one
+ * instant, and no call waits for another thread but those with `_wait` in their names and the opening of a map's first view.
+ *
+ *     soma_u64 *map;
+ *     uint64_t value;
+ *     if (soma_u64_new(NULL, &map) != SOMA_OK) ...
+ *     soma_u64_put(map, 42, 7, NULL);
+ *     soma_u64_get(map, 42, &value);
+ *     soma_u64_free(map);
+ *
+ *   Maps:       of words (u64.h), of byte strings (map.h), of your own types (typed.h). Any thread uses them as they are.
+ *   Answers:    an enum soma_status: 0 or more says what happened; below 0 is an error, and nothing has changed (status.h).
+ *   Ownership:  what goes in is copied; words come out as copies; struct soma_bytes are borrowed, inside a read section
+ *               (rcu.h).
+ *   Memory:     what leaves a map is freed behind its readers, under a cap for each map; none to be had is an error.
+ *   Instants:   a view is a whole map as it was (view.h); a cursor goes through a live map, or through a view (cursor.h).
+ *   Copies:     an object in a cell (publish.h), a frozen map (frozen.h), a copy (copy.h).
+ *   Equality:   digests (digest.h, strong.h), differences (diff.h) and patches (patch.h), two machines (sync.h).
+ */
 #ifndef SOMA_SOMA_H
 #define SOMA_SOMA_H
 

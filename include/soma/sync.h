@@ -188,7 +188,7 @@ SOMA_API void soma_sync_close(soma_sync *sync);
  * @data: @len bytes; NULL if that is 0.
  * @used: out, may be NULL: how many of them were the session's; fewer than @len only if it ended.
  *
- * Return: SOMA_OK · SOMA_END, it is over and all is well · errors as above.
+ * Return: SOMA_OK · SOMA_END, it is over and all is well · an error, as listed for both calls.
  */
 SOMA_API enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size_t len, size_t *used);
 
@@ -197,8 +197,8 @@ SOMA_API enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size
  * @buf: room for @cap bytes.
  * @len: out: how many there were; 0 if there is nothing to be sent before more has come.
  *
- * Return: SOMA_OK, also with 0 bytes · SOMA_END, it is over, all is well, and nothing is left to be sent · errors as
- * above, when what tells the other side of it has been taken.
+ * Return: SOMA_OK, also with 0 bytes · SOMA_END, it is over, all is well, and nothing is left to be sent · an error,
+ * as listed for both calls, when what tells the other side of it has been taken.
  */
 SOMA_API enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t *len);
 
@@ -220,7 +220,8 @@ typedef enum soma_status (*soma_sync_receive_fn)(void *buf, size_t cap, size_t *
  *
  * It may receive bytes behind the session's end if the other side goes on talking; those are lost.
  *
- * Return: SOMA_OK, all is well: the result is equal · else as above, or what @send or @receive answered.
+ * Return: SOMA_OK, all is well: the result is equal · an error of soma_sync_feed(), or what @send or
+ * @receive answered.
  */
 SOMA_API enum soma_status soma_sync_run_wait(soma_sync *sync, soma_sync_send_fn send, soma_sync_receive_fn receive,
                                              void *ctx);
