@@ -3,7 +3,7 @@
  * options.h - what the options of both kinds of map share.
  *
  * Every options structure starts with struct_size, so that it may grow: set it to sizeof of the structure, or leave
- * it 0, which means the fields of this release. All-zero is the default in every field.
+ * it 0, which means the fields of the first release, 0.1, whatever later ones add. All-zero is the default in every field.
  */
 #ifndef SOMA_OPTIONS_H
 #define SOMA_OPTIONS_H

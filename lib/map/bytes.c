@@ -1052,7 +1052,7 @@ enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *ke
 
 /* ---- Birth and death, size ---- */
 
-/* struct_size 0 stands for this release's fields. */
+/* struct_size 0 stands for the first release's fields, which are all there are. */
 static bool options_known(const struct soma_map_options *options)
 {
     return options->struct_size == 0 || options->struct_size == sizeof *options;

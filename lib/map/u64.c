@@ -811,7 +811,7 @@ enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_
 
 /* ---- Birth and death, size ---- */
 
-/* struct_size 0 stands for this release's fields. */
+/* struct_size 0 stands for the first release's fields, which are all there are. */
 static bool options_known(const struct soma_u64_options *options)
 {
     return options->struct_size == 0 || options->struct_size == sizeof *options;
