@@ -563,8 +563,9 @@ static void sets(const void *setup)
         verified(1);
     }
     sums_agree(&both);
+    char one[] = "one";
     g_autoptr(soma_g_hash_table) similar = soma_g_hash_table_new_similar(both.ours);
-    EXPECT(soma_g_hash_table_add(similar, (gpointer) "one") && !soma_g_hash_table_add(similar, (gpointer) "one"));
+    EXPECT(soma_g_hash_table_add(similar, one) && !soma_g_hash_table_add(similar, one));
     both_forget(&both);
 }
 
@@ -624,6 +625,7 @@ static void more_verbs(const void *setup)
     (void)setup;
     char one[] = "one";
     char also_one[] = "one";
+    char no[] = "no";
     gpointer found = NULL;
     gpointer key = NULL;
     soma_g_hash_table *table = soma_g_hash_table_new(g_str_hash, g_str_equal);
@@ -643,7 +645,7 @@ static void more_verbs(const void *setup)
     EXPECT_EQ(soma_g_hash_table_update(table, also_one, plus_one, GINT_TO_POINTER(0)), SOMA_ABSENT);
     EXPECT_EQ(soma_g_hash_table_update(table, also_one, plus_one, GINT_TO_POINTER(9)), SOMA_INSERTED);
     EXPECT_EQ(soma_g_hash_table_update(table, one, leave, &(enum soma_status){SOMA_EXISTS}), SOMA_EXISTS);
-    EXPECT_EQ(soma_g_hash_table_update(table, "no", leave, &(enum soma_status){SOMA_EXISTS}), SOMA_ABSENT);
+    EXPECT_EQ(soma_g_hash_table_update(table, no, leave, &(enum soma_status){SOMA_EXISTS}), SOMA_ABSENT);
     EXPECT_EQ(soma_g_hash_table_update(table, one, leave, &(enum soma_status){SOMA_CHANGED}), SOMA_E_INVALID);
     EXPECT_EQ(soma_g_hash_table_remove_if(table, "one", GINT_TO_POINTER(1), NULL), SOMA_REMOVED);
     EXPECT_EQ(soma_g_hash_table_remove_if(table, "one", GINT_TO_POINTER(1), NULL), SOMA_ABSENT);

@@ -797,15 +797,16 @@ static inline gpointer *soma_g_hash_table_get_keys_as_array(soma_g_hash_table *t
  */
 static inline void soma_g_hash_table_iter_init(soma_g_hash_table_iter *iter, soma_g_hash_table *table)
 {
-    g_return_if_fail(iter != NULL && table != NULL);
+    g_return_if_fail(iter != NULL);
     memset(iter, 0, sizeof *iter);
+    g_return_if_fail(table != NULL);
     iter->table = table;
 }
 
 /** As g_hash_table_iter_next(); key and value are borrowed. */
 static inline gboolean soma_g_hash_table_iter_next(soma_g_hash_table_iter *iter, gpointer *key, gpointer *value)
 {
-    g_return_val_if_fail(iter != NULL, FALSE);
+    g_return_val_if_fail(iter != NULL && iter->table != NULL, FALSE);
     if (iter->at == iter->count) {
         iter->at = iter->count = 0;
         soma_read_enter();
