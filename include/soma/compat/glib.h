@@ -570,7 +570,6 @@ struct soma_g_hash_table_visit {
     GHRFunc test;
     gpointer data;
     const char *call;
-    unsigned drop;
     guint count;
     guint room;
     gpointer found;
@@ -618,22 +617,6 @@ static inline gboolean soma_g_hash_table_visit_find(soma_g_hash_table *table, co
     return TRUE;
 }
 
-static inline gboolean soma_g_hash_table_visit_remove(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                      void *ctx)
-{
-    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
-    struct soma_g_hash_table_wish wish = {*pair, NULL, NULL, NULL, NULL, visit->drop};
-    if (visit->test && !visit->test(pair->key, pair->value, visit->data))
-        return FALSE;
-    const enum soma_status status =
-        soma_pairs_edit(&table->pairs, pair->key,
-                        visit->test ? soma_g_hash_table_wish_remove_pair : soma_g_hash_table_wish_remove, &wish, NULL);
-    if (status < 0)
-        soma_g_hash_table_refused(table, status, visit->call);
-    visit->count += status == SOMA_REMOVED ? 1u : 0u;
-    return status < 0;
-}
-
 static inline gboolean soma_g_hash_table_visit_key(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
                                                    void *ctx)
 {
@@ -668,7 +651,7 @@ static inline gboolean soma_g_hash_table_visit_array(soma_g_hash_table *table, c
 
 static inline struct soma_g_hash_table_visit soma_g_hash_table_visit_of(const char *call)
 {
-    struct soma_g_hash_table_visit visit = {NULL, NULL, NULL, NULL, 0, 0, 0, NULL, NULL, NULL};
+    struct soma_g_hash_table_visit visit = {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL};
     visit.call = call;
     return visit;
 }
@@ -703,19 +686,18 @@ static inline gpointer soma_g_hash_table_find(soma_g_hash_table *table, GHRFunc 
 static inline guint soma_g_hash_table_sweep(soma_g_hash_table *table, GHRFunc func, gpointer data, unsigned drop,
                                             const char *call)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(call);
-    visit.test = func;
-    visit.data = data;
-    visit.drop = drop;
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_remove, &visit);
-    return visit.count;
+    struct soma_pairs_wanted sweep = {func, data, drop, 0};
+    const enum soma_status status = soma_pairs_sweep(&table->pairs, &sweep);
+    if (status < 0)
+        soma_g_hash_table_refused(table, status, call);
+    return (guint)sweep.removed;
 }
 
 /**
  * soma_g_hash_table_foreach_remove() - as g_hash_table_foreach_remove(), with the promises of foreach.
  *
  * @func is asked once for each entry that is shown. What it has said holds for just that key and value: if another thread has
- * replaced either meanwhile, the entry stays.
+ * replaced either meanwhile, the entry stays. @func may free a key and value that no other thread can have.
  * Return: how many entries this call has removed.
  */
 static inline guint soma_g_hash_table_foreach_remove(soma_g_hash_table *table, GHRFunc func, gpointer data)
@@ -842,14 +824,17 @@ static inline void soma_g_hash_table_iter_drop(soma_g_hash_table_iter *iter, uns
         soma_g_hash_table_refused(iter->table, status, call);
 }
 
-/** As g_hash_table_iter_remove(): takes out the entry that was given last, unless another thread has changed it since. */
+/**
+ * As g_hash_table_iter_remove(): takes out the entry that was given last, unless another thread has changed it since. Looks at
+ * its key, which GLib does not: what the program frees by itself, it frees behind this call.
+ */
 static inline void soma_g_hash_table_iter_remove(soma_g_hash_table_iter *iter)
 {
     g_return_if_fail(iter != NULL && iter->at > 0);
     soma_g_hash_table_iter_drop(iter, SOMA_PAIRS_DROP_BOTH, "soma_g_hash_table_iter_remove");
 }
 
-/** As g_hash_table_iter_steal(), unless another thread has changed the entry since. */
+/** As g_hash_table_iter_steal(), unless another thread has changed the entry since. Looks at its key, as iter_remove. */
 static inline void soma_g_hash_table_iter_steal(soma_g_hash_table_iter *iter)
 {
     g_return_if_fail(iter != NULL && iter->at > 0);

@@ -373,21 +373,21 @@ static inline uint64_t soma_pairs_count(const struct soma_pairs *table)
 
 /* ---- Writing ---- */
 
-/** An update has put next in the place of now: says what goes with now, and counts. */
-static inline void soma_pairs_swapped(struct soma_pairs *table, struct soma_pairs_chain *now,
-                                      const struct soma_pairs_chain *next, uint32_t index, unsigned drop)
+/** An update has put next in the place of old: says what goes with old, and counts. */
+static inline void soma_pairs_swapped(struct soma_pairs *table, struct soma_pairs_chain *old,
+                                      const struct soma_pairs_chain *next, int32_t gone, unsigned drop)
 {
-    const int64_t before = now ? (int64_t)now->count - 1 : 0;
+    const int64_t before = old ? (int64_t)old->count - 1 : 0;
     const int64_t after = next ? (int64_t)next->count - 1 : 0;
     if (before != after)
         __atomic_fetch_add(&table->surplus, after - before, __ATOMIC_RELAXED);
-    if (!now)
+    if (!old)
         return;
-    now->gone = index < now->count ? (int32_t)index : SOMA_PAIRS_NONE_GOES;
+    old->gone = gone;
     if (!(drop & SOMA_PAIRS_DROP_KEY))
-        now->key_destroy = NULL;
+        old->key_destroy = NULL;
     if (!(drop & SOMA_PAIRS_DROP_VALUE))
-        now->value_destroy = NULL;
+        old->value_destroy = NULL;
 }
 
 /**
@@ -408,7 +408,7 @@ static inline enum soma_status soma_pairs_attempt(struct soma_pairs *table, cons
     }
     const enum soma_status status = soma_pairs_swap(table, slot, now, next);
     if (status == SOMA_OK)
-        soma_pairs_swapped(table, old, next, index, drop);
+        soma_pairs_swapped(table, old, next, old && index < old->count ? (int32_t)index : SOMA_PAIRS_NONE_GOES, drop);
     else
         free(next);
     return status;
@@ -465,18 +465,23 @@ static inline enum soma_status soma_pairs_cursor_open(const struct soma_pairs *t
     return table->strings ? soma_cursor_open_map(table->strings, cursor) : soma_cursor_open_u64(table->words, cursor);
 }
 
+/** The next chain of a cursor, and where it is; a string's bytes are borrowed from the cursor. */
 static inline enum soma_status soma_pairs_cursor_next(const struct soma_pairs *table, soma_cursor *cursor,
-                                                      uint64_t *word, struct soma_pairs_chain **chain)
+                                                      struct soma_pairs_slot *slot, struct soma_pairs_chain **chain)
 {
     enum soma_status status;
     if (table->strings) {
+        struct soma_bytes key;
         struct soma_bytes value;
-        status = soma_cursor_next_ref(cursor, NULL, &value);
-        if (status == SOMA_OK)
+        status = soma_cursor_next_ref(cursor, &key, &value);
+        if (status == SOMA_OK) {
+            slot->bytes = key.data;
+            slot->len = key.len;
             *chain = soma_pairs_chain_in(value.data);
+        }
     } else {
         uint64_t value = 0;
-        status = soma_cursor_next_u64(cursor, word, &value);
+        status = soma_cursor_next_u64(cursor, &slot->word, &value);
         *chain = (struct soma_pairs_chain *)(uintptr_t)value;
     }
     return status;
@@ -505,24 +510,117 @@ static inline enum soma_status soma_pairs_fetch(const struct soma_pairs *table, 
     soma_cursor_seek(cursor, place->token);
     while (n < room) {
         struct soma_pairs_chain *chain = NULL;
-        uint64_t word = 0;
-        status = soma_pairs_cursor_next(table, cursor, &word, &chain);
+        struct soma_pairs_slot slot = {0, NULL, 0};
+        status = soma_pairs_cursor_next(table, cursor, &slot, &chain);
         if (status != SOMA_OK)
             break;
         /* New pairs come in front and those that were given may be removed, so the rest is counted from the end. */
-        const bool begun = place->behind != 0 && word == place->word;
+        const bool begun = place->behind != 0 && slot.word == place->word;
         const uint32_t behind = begun && place->behind < chain->count ? place->behind : chain->count;
         const uint32_t fits = room - n < behind ? (uint32_t)(room - n) : behind;
         soma_pairs_copy(out + n, chain, chain->count - behind, chain->count - behind + fits);
         n += fits;
         place->behind = behind - fits;
-        place->word = word;
+        place->word = slot.word;
         if (place->behind == 0)
             place->token = soma_cursor_token(cursor);
     }
     soma_cursor_close(cursor);
     *count = n;
     return n > 0 ? SOMA_OK : status;
+}
+
+/* ---- Sweeping ---- */
+
+/** What a sweep is to do, and what it has done. */
+struct soma_pairs_wanted {
+    int (*wanted)(void *key, void *value, void *ctx); /**< NULL: all */
+    void *ctx;
+    unsigned drop;
+    uint64_t removed;
+};
+
+/** Takes a whole chain out, without a look at its keys. */
+static inline enum soma_status soma_pairs_take_chain(struct soma_pairs *table, const struct soma_pairs_slot *slot,
+                                                     struct soma_pairs_chain *now, struct soma_pairs_wanted *sweep)
+{
+    while (now) {
+        struct soma_pairs_chain *const old = now;
+        const enum soma_status status = soma_pairs_swap(table, slot, &now, NULL);
+        if (status < 0)
+            return status;
+        if (status == SOMA_OK) {
+            soma_pairs_swapped(table, old, NULL, SOMA_PAIRS_ALL_GO, sweep->drop);
+            sweep->removed += old->count;
+            break;
+        }
+    }
+    return SOMA_OK;
+}
+
+/** Takes out the very pair that somebody has decided about, if it is still there; its key may be freed already. */
+static inline enum soma_status soma_pairs_take_pair(struct soma_pairs *table, const struct soma_pairs_slot *slot,
+                                                    const struct soma_pairs_pair *pair, struct soma_pairs_wanted *sweep)
+{
+    struct soma_pairs_chain *now = soma_pairs_slot_get(table, slot);
+    while (now) {
+        uint32_t index = 0;
+        while (index < now->count &&
+               (soma_pairs_of(now)[index].key != pair->key || soma_pairs_of(now)[index].value != pair->value))
+            index++;
+        if (index == now->count)
+            break;
+        const enum soma_status status = soma_pairs_attempt(table, slot, &now, index, NULL, sweep->drop);
+        if (status != SOMA_CHANGED) {
+            sweep->removed += status == SOMA_OK ? 1u : 0u;
+            return status;
+        }
+    }
+    return SOMA_OK;
+}
+
+/** One chain of a sweep; inside a section. */
+static inline enum soma_status soma_pairs_sweep_slot(struct soma_pairs *table, const struct soma_pairs_slot *slot,
+                                                     struct soma_pairs_wanted *sweep)
+{
+    struct soma_pairs_chain *const chain = soma_pairs_slot_get(table, slot);
+    enum soma_status status = SOMA_OK;
+    if (!sweep->wanted)
+        return soma_pairs_take_chain(table, slot, chain, sweep);
+    for (uint32_t i = 0; chain && i < chain->count && status == SOMA_OK; i++) {
+        const struct soma_pairs_pair *pair = soma_pairs_of(chain) + i;
+        if (sweep->wanted(pair->key, pair->value, sweep->ctx))
+            status = soma_pairs_take_pair(table, slot, pair, sweep);
+    }
+    return status;
+}
+
+/**
+ * soma_pairs_sweep() - remove all pairs that are wanted, one by one.
+ * @sweep: in: what is wanted, asked once for each pair that the walk meets, inside a section; and what is dropped of those. The answer
+ *         holds for just that key and value: if either has been replaced meanwhile, the pair stays. out: how many were removed.
+ *
+ * Does not look at a key that was wanted. Allocates: a cursor; a chain where a pair goes and others stay.
+ * Return: SOMA_OK · SOMA_E_NOMEM · SOMA_E_LIMIT: what is removed stays so, the rest remains.
+ */
+static inline enum soma_status soma_pairs_sweep(struct soma_pairs *table, struct soma_pairs_wanted *sweep)
+{
+    struct soma_pairs_slot slot = {0, NULL, 0};
+    struct soma_pairs_chain *chain = NULL; /* may be gone: what counts is what the slot has */
+    soma_cursor *cursor;
+    enum soma_status status = soma_pairs_cursor_open(table, &cursor);
+    if (status != SOMA_OK)
+        return status;
+    while (status == SOMA_OK) {
+        status = soma_pairs_cursor_next(table, cursor, &slot, &chain);
+        if (status != SOMA_OK)
+            break;
+        soma_read_enter();
+        status = soma_pairs_sweep_slot(table, &slot, sweep);
+        soma_read_exit();
+    }
+    soma_cursor_close(cursor);
+    return status == SOMA_END ? SOMA_OK : status;
 }
 
 #ifdef __cplusplus
