@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: ISC */
+/* backend.c - the back-ends by name, and which one is meant. */
+#include "backend/backend.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma_config.h>
+
+#include "base/check.h"
+
+#define SHARDS_LOG2 6
+
+static const char *const names[] = {
+    [SOMA_BACKEND_DEFAULT] = "default",
+    [SOMA_BACKEND_LOCK_FREE] = "lock-free",
+    [SOMA_BACKEND_SHARDED_MUTEX] = "sharded-mutex",
+    [SOMA_BACKEND_MUTEX] = "mutex",
+};
+#define NAMES (sizeof names / sizeof names[0])
+
+const char *soma_backend_name(enum soma_backend backend)
+{
+    return (size_t)backend < NAMES ? names[backend] : NULL;
+}
+
+enum soma_status soma_backend_parse(const char *name, enum soma_backend *out)
+{
+    if (!name || !out) {
+        MISUSE("name or out is NULL");
+        return SOMA_E_INVALID;
+    }
+    for (size_t i = 0; i < NAMES; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum soma_backend)i;
+            return SOMA_OK;
+        }
+    }
+    return SOMA_E_INVALID;
+}
+
+bool soma_backend_built(enum soma_backend backend)
+{
+    const bool locked = backend == SOMA_BACKEND_SHARDED_MUTEX || backend == SOMA_BACKEND_MUTEX;
+    return (size_t)backend < NAMES && (!locked || HAVE_BACKENDS);
+}
+
+enum soma_status soma__backend_choose(enum soma_backend asked, enum soma_backend *out)
+{
+    enum soma_backend backend = asked;
+    if (asked == SOMA_BACKEND_DEFAULT) {
+        const char *name = secure_getenv("SOMA_BACKEND");
+        if (name && name[0] != '\0' && soma_backend_parse(name, &backend) != SOMA_OK) {
+            MISUSE("the environment's SOMA_BACKEND is none of default, lock-free, sharded-mutex and mutex");
+            return SOMA_E_INVALID;
+        }
+        if (backend == SOMA_BACKEND_DEFAULT)
+            backend = SOMA_BACKEND_LOCK_FREE;
+    }
+    if (!soma_backend_name(backend)) {
+        MISUSE("there is no such back-end");
+        return SOMA_E_INVALID;
+    }
+    *out = backend;
+    return SOMA_OK;
+}
+
+enum soma_status soma__backend_options(enum soma_backend backend, const struct core *checked,
+                                       struct soma__locked_options *out)
+{
+    if (checked->flags & SOMA_DIGEST_STRONG)
+        return SOMA_E_UNSUPPORTED;
+    *out = (struct soma__locked_options){.words = checked->kind->words,
+                                         .shards_log2 = backend == SOMA_BACKEND_MUTEX ? 0 : SHARDS_LOG2,
+                                         .digests = (checked->flags & SOMA_DIGEST) != 0,
+                                         .digest_key = {checked->digest_key[0], checked->digest_key[1]},
+                                         .ctx = checked->ctx};
+    return SOMA_OK;
+}

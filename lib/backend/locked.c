@@ -1,0 +1,524 @@
+/* SPDX-License-Identifier: ISC */
+/* locked.c - see locked.h. The one file that knows uthash; without it, all that there is are refusals.
+ *
+ * Calls out of here never happen under a mutex: value_retire runs from retired calls, which run outside of sections, and a mutex
+ * is held inside one if anything is retired. Nobody holds two mutexes, but to copy the map: then all, in their order. */
+#include "backend/locked.h"
+
+#include <soma_config.h>
+
+#if HAVE_BACKENDS
+
+#include <pthread.h>
+#include <string.h>
+
+#include <soma/rcu.h>
+
+#include "base/attr.h"
+#include "hash/hash.h"
+#include "map/core.h"
+#include "mem/mem.h"
+
+#define HASH_NONFATAL_OOM 1
+#define uthash_malloc(size) soma__mem_alloc(size)
+#define uthash_free(memory, size) soma__mem_free((memory), (size))
+#define uthash_nonfatal_oom(entry) (added = false)
+#include <uthash.h>
+
+/* Values up to this many bytes stand in the entry. */
+#define SMALL sizeof(uint64_t)
+
+struct entry {
+    UT_hash_handle hh;
+    uint64_t version; /* 0: nobody has asked for it */
+    struct value {
+        size_t len;
+        union {
+            uint64_t word;
+            unsigned char small[SMALL];
+            unsigned char *large;
+        } as;
+    } value;
+    unsigned char key[];
+};
+
+struct shard {
+    pthread_mutex_t mutex;
+    struct entry *entries;
+    char apart[APART]; /* the next one's mutex is on lines of its own */
+};
+
+struct soma__locked {
+    struct soma__locked_options options;
+    struct soma__mix mix; /* words */
+    size_t size;          /* of all of this */
+    struct shard shards[];
+};
+
+static size_t shard_count(const struct soma__locked *map)
+{
+    return (size_t)1 << map->options.shards_log2;
+}
+
+static struct soma_bytes value_bytes(const struct value *value)
+{
+    return (struct soma_bytes){.data = value->len > SMALL ? value->as.large : value->as.small, .len = value->len};
+}
+
+static struct soma_bytes key_bytes(const struct entry *entry)
+{
+    return (struct soma_bytes){.data = entry->key, .len = entry->hh.keylen};
+}
+
+static uint64_t word_of(struct soma_bytes bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes.data, sizeof word);
+    return word;
+}
+
+static bool same_bytes(struct soma_bytes a, struct soma_bytes b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+}
+
+/* ---- Finding ---- */
+
+static uint64_t hash_of(const struct soma__locked *map, struct soma_bytes key)
+{
+    return map->options.words ? soma__mix_hash(&map->mix, word_of(key))
+                              : soma__siphash13(map->options.seed, key.data, key.len);
+}
+
+/* The high bits choose the shard; uthash takes the lowest of its 32 bits, which are the middle ones here. */
+static struct shard *shard_of(struct soma__locked *map, uint64_t hash)
+{
+    return &map->shards[map->options.shards_log2 ? hash >> (64 - map->options.shards_log2) : 0];
+}
+
+static struct entry *find(const struct shard *shard, struct soma_bytes key, uint64_t hash)
+{
+    struct entry *entry;
+    HASH_FIND_BYHASHVALUE(hh, shard->entries, key.data, (unsigned)key.len, (unsigned)(hash >> 32), entry);
+    return entry;
+}
+
+/* False: no memory for uthash's buckets; the entry is not there. */
+static bool add(struct shard *shard, struct entry *entry, size_t key_len, uint64_t hash)
+{
+    bool added = true;
+    HASH_ADD_KEYPTR_BYHASHVALUE(hh, shard->entries, entry->key, (unsigned)key_len, (unsigned)(hash >> 32), entry);
+    return added;
+}
+
+/* ---- Values ---- */
+
+static bool value_make(struct value *value, struct soma_bytes bytes)
+{
+    value->len = bytes.len;
+    if (bytes.len > SMALL) {
+        value->as.large = soma__mem_alloc(bytes.len);
+        if (!value->as.large)
+            return false;
+        memcpy(value->as.large, bytes.data, bytes.len);
+    } else if (bytes.len > 0) {
+        memcpy(value->as.small, bytes.data, bytes.len);
+    }
+    return true;
+}
+
+static void value_drop(struct value *value)
+{
+    if (value->len > SMALL)
+        soma__mem_free(value->as.large, value->len);
+}
+
+static struct entry *entry_make(struct soma_bytes key, const struct value *value)
+{
+    struct entry *entry = soma__mem_alloc(sizeof *entry + key.len);
+    if (!entry)
+        return NULL;
+    entry->version = 0;
+    entry->value = *value;
+    if (key.len > 0)
+        memcpy(entry->key, key.data, key.len);
+    return entry;
+}
+
+static void entry_remove(struct shard *shard, struct entry *entry)
+{
+    const size_t size = sizeof *entry + entry->hh.keylen;
+    HASH_DEL(shard->entries, entry);
+    value_drop(&entry->value);
+    soma__mem_free(entry, size);
+}
+
+static bool retires(const struct soma__locked *map)
+{
+    return map->options.retire_word || map->options.retire_bytes;
+}
+
+static void retire_value(const struct soma__locked_options *options, struct soma_bytes bytes)
+{
+    if (options->retire_word)
+        options->retire_word(word_of(bytes), options->ctx);
+    else if (options->retire_bytes)
+        options->retire_bytes(bytes.data, bytes.len, options->ctx);
+}
+
+/* ---- Copies that wait for readers ---- */
+
+/* A value that has left, or that was lent, or both. It outlives the map if need be. */
+struct parting {
+    struct soma__locked_options options; /* whom to tell that it has left */
+    size_t len;
+    uint64_t data[];
+};
+
+static void parting_over(void *arg)
+{
+    struct parting *parting = arg;
+    retire_value(&parting->options, (struct soma_bytes){.data = parting->data, .len = parting->len});
+    soma__mem_free(parting, sizeof *parting + parting->len);
+}
+
+/* To be over when the caller's section is. NULL: no memory, nothing will happen. */
+static struct parting *parting_new(const struct soma__locked *map, struct soma_bytes bytes, bool leaves)
+{
+    struct parting *parting = soma__mem_alloc(sizeof *parting + bytes.len);
+    if (!parting)
+        return NULL;
+    parting->options = map->options;
+    if (!leaves) {
+        parting->options.retire_word = NULL;
+        parting->options.retire_bytes = NULL;
+    }
+    parting->len = bytes.len;
+    if (bytes.len > 0)
+        memcpy(parting->data, bytes.data, bytes.len);
+    if (soma_retire(parting_over, parting) == SOMA_OK)
+        return parting;
+    soma__mem_free(parting, sizeof *parting + bytes.len);
+    return NULL;
+}
+
+/* ---- Verbs ---- */
+
+/* What a verb comes to, given what was found. */
+struct decision {
+    enum soma_status status;
+    bool store;
+    bool remove;
+};
+
+static struct decision decide(const struct soma__request *request, const struct entry *found)
+{
+    const struct decision absent = {.status = SOMA_ABSENT};
+    const struct decision changed = {.status = SOMA_CHANGED};
+    const struct decision store = {.status = found ? SOMA_REPLACED : SOMA_INSERTED, .store = true};
+    const struct decision remove = {.status = SOMA_REMOVED, .remove = true};
+    switch (request->verb) {
+    case VERB_GET:
+        return found ? (struct decision){.status = SOMA_OK} : absent;
+    case VERB_PUT:
+        return store;
+    case VERB_PUT_NEW:
+        return found ? (struct decision){.status = SOMA_EXISTS} : store;
+    case VERB_REPLACE:
+        return found ? store : absent;
+    case VERB_CAS:
+        return !found ? absent : same_bytes(value_bytes(&found->value), request->expected) ? store : changed;
+    case VERB_CAS_VERSION:
+        if (request->number == 0)
+            return found ? changed : store;
+        return !found ? absent : found->version == request->number ? store : changed;
+    case VERB_REMOVE:
+        return found ? remove : absent;
+    case VERB_REMOVE_IF:
+        return !found ? absent : same_bytes(value_bytes(&found->value), request->expected) ? remove : changed;
+    case VERB_FETCH_ADD:
+        return found && found->value.len != sizeof(uint64_t) ? (struct decision){.status = SOMA_E_INVALID} : store;
+    }
+    return (struct decision){.status = SOMA_E_INVALID};
+}
+
+/* Numbers are taken from where the lock-free maps take theirs, so that no two entries of any maps share one. */
+static void tell_version(struct entry *entry, uint64_t *out)
+{
+    if (!out)
+        return;
+    if (entry->version == 0)
+        entry->version = core_ticket_slow(&soma__reader_spare);
+    *out = entry->version;
+}
+
+static void tell_value(const struct soma__reply *reply, const struct entry *found, const struct parting *parting)
+{
+    const struct soma_bytes bytes = value_bytes(&found->value);
+    if (reply->word)
+        *reply->word = word_of(bytes);
+    if (reply->lent)
+        *reply->lent = (struct soma_bytes){.data = parting->data, .len = parting->len};
+    if (reply->buf && bytes.len > 0)
+        memcpy(reply->buf, bytes.data, bytes.len < reply->cap ? bytes.len : reply->cap);
+    if (reply->len)
+        *reply->len = bytes.len;
+}
+
+/* The key is absent. */
+static enum soma_status insert(struct shard *shard, struct soma_bytes key, uint64_t hash, struct value *value,
+                               const struct soma__reply *reply)
+{
+    struct entry *entry = entry_make(key, value);
+    if (!entry)
+        return SOMA_E_NOMEM;
+    if (!add(shard, entry, key.len, hash)) {
+        soma__mem_free(entry, sizeof *entry + key.len);
+        return SOMA_E_NOMEM;
+    }
+    tell_version(entry, reply->version);
+    return SOMA_INSERTED;
+}
+
+/* The key is there: nothing fails once there is memory for what waits for readers. */
+static enum soma_status change(const struct soma__locked *map, struct shard *shard, struct entry *found,
+                               struct decision decision, struct value *value, const struct soma__reply *reply)
+{
+    const bool leaves = retires(map) && (decision.store || decision.remove);
+    const struct parting *parting = NULL;
+    if (leaves || reply->lent) {
+        parting = parting_new(map, value_bytes(&found->value), leaves);
+        if (!parting)
+            return SOMA_E_NOMEM;
+    }
+    tell_value(reply, found, parting);
+    if (decision.store) {
+        value_drop(&found->value);
+        found->value = *value;
+        found->version = 0;
+    }
+    if (decision.remove)
+        entry_remove(shard, found);
+    else if (decision.status != SOMA_CHANGED)
+        tell_version(found, reply->version);
+    return decision.status;
+}
+
+static enum soma_status locked_do(const struct soma__locked *map, struct shard *shard, uint64_t hash,
+                                  const struct soma__request *request, const struct soma__reply *reply)
+{
+    struct entry *found = find(shard, request->key, hash);
+    const struct decision decision = decide(request, found);
+    if (decision.status < 0 || (!found && !decision.store))
+        return decision.status;
+    struct value value = {.len = 0};
+    uint64_t sum = request->number;
+    struct soma_bytes bytes = request->value;
+    if (request->verb == VERB_FETCH_ADD) {
+        sum += found ? word_of(value_bytes(&found->value)) : 0;
+        bytes = (struct soma_bytes){.data = &sum, .len = sizeof sum};
+    }
+    if (decision.store && !value_make(&value, bytes))
+        return SOMA_E_NOMEM;
+    const enum soma_status status =
+        found ? change(map, shard, found, decision, &value, reply) : insert(shard, request->key, hash, &value, reply);
+    if (status < 0)
+        value_drop(&value);
+    if (status == SOMA_INSERTED && request->verb == VERB_FETCH_ADD && reply->word)
+        *reply->word = 0;
+    return status;
+}
+
+enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__request *request,
+                                 const struct soma__reply *reply)
+{
+    struct soma__request asked = *request;
+    if (asked.key.len == 0)
+        asked.key.data = "";
+    const bool section = reply->lent || (retires(map) && request->verb != VERB_GET);
+    const uint64_t hash = hash_of(map, asked.key);
+    struct shard *shard = shard_of(map, hash);
+    if (section)
+        soma_read_enter();
+    pthread_mutex_lock(&shard->mutex);
+    const enum soma_status status = locked_do(map, shard, hash, &asked, reply);
+    pthread_mutex_unlock(&shard->mutex);
+    if (section)
+        soma_read_exit();
+    return status;
+}
+
+/* ---- All of it ---- */
+
+static enum soma_status clear_shard(const struct soma__locked *map, struct shard *shard)
+{
+    while (shard->entries) {
+        if (retires(map) && !parting_new(map, value_bytes(&shard->entries->value), true))
+            return SOMA_E_NOMEM;
+        entry_remove(shard, shard->entries);
+    }
+    return SOMA_OK;
+}
+
+enum soma_status soma__locked_clear(struct soma__locked *map)
+{
+    enum soma_status status = SOMA_OK;
+    for (size_t i = 0; i < shard_count(map) && status == SOMA_OK; i++) {
+        soma_read_enter();
+        pthread_mutex_lock(&map->shards[i].mutex);
+        status = clear_shard(map, &map->shards[i]);
+        pthread_mutex_unlock(&map->shards[i].mutex);
+        soma_read_exit();
+    }
+    return status;
+}
+
+uint64_t soma__locked_count(struct soma__locked *map)
+{
+    uint64_t count = 0;
+    for (size_t i = 0; i < shard_count(map); i++) {
+        pthread_mutex_lock(&map->shards[i].mutex);
+        count += HASH_COUNT(map->shards[i].entries);
+        pthread_mutex_unlock(&map->shards[i].mutex);
+    }
+    return count;
+}
+
+static uint64_t fnv_of(const struct soma__locked *map, const struct entry *entry)
+{
+    const struct soma_bytes key = key_bytes(entry);
+    const struct soma_bytes value = value_bytes(&entry->value);
+    if (map->options.words)
+        return soma__fnv1a64_word(word_of(value), soma__fnv1a64_word(word_of(key), SOMA_FNV1A64_BASIS));
+    const uint64_t state = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, SOMA_FNV1A64_BASIS));
+    return soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, state));
+}
+
+enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out)
+{
+    if (!map->options.digests)
+        return SOMA_E_UNSUPPORTED;
+    struct soma_digest digest = {.count = 0};
+    for (size_t i = 0; i < shard_count(map); i++) {
+        pthread_mutex_lock(&map->shards[i].mutex);
+        for (const struct entry *entry = map->shards[i].entries; entry; entry = entry->hh.next, digest.count++)
+            soma__digest_add(map->options.digest_key, fnv_of(map, entry), 1, digest.lane);
+        pthread_mutex_unlock(&map->shards[i].mutex);
+    }
+    *out = digest;
+    return SOMA_OK;
+}
+
+static enum soma_status copy_entry(const struct entry *entry, soma_u64 *words, soma_map *bytes)
+{
+    const struct soma_bytes key = key_bytes(entry);
+    const struct soma_bytes value = value_bytes(&entry->value);
+    const enum soma_status status = words ? soma_u64_put(words, word_of(key), word_of(value), NULL)
+                                          : soma_map_put(bytes, key.data, key.len, value.data, value.len, NULL);
+    return status < 0 ? status : SOMA_OK;
+}
+
+enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, soma_map *bytes)
+{
+    enum soma_status status = SOMA_OK;
+    for (size_t i = 0; i < shard_count(map); i++)
+        pthread_mutex_lock(&map->shards[i].mutex);
+    for (size_t i = 0; i < shard_count(map) && status == SOMA_OK; i++) {
+        for (const struct entry *entry = map->shards[i].entries; entry && status == SOMA_OK; entry = entry->hh.next)
+            status = copy_entry(entry, words, bytes);
+    }
+    for (size_t i = shard_count(map); i-- > 0;)
+        pthread_mutex_unlock(&map->shards[i].mutex);
+    return status;
+}
+
+/* ---- Birth and death ---- */
+
+static void fini_shards(struct soma__locked *map, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        pthread_mutex_destroy(&map->shards[i].mutex);
+    soma__mem_free(map, map->size);
+}
+
+enum soma_status soma__locked_new(const struct soma__locked_options *options, struct soma__locked **out)
+{
+    const size_t count = (size_t)1 << options->shards_log2;
+    const size_t size = sizeof(struct soma__locked) + count * sizeof(struct shard);
+    struct soma__locked *map = soma__mem_alloc(size);
+    if (!map)
+        return SOMA_E_NOMEM;
+    map->options = *options;
+    map->size = size;
+    if (options->seed[0] == 0 && options->seed[1] == 0)
+        soma__seed_random(map->options.seed);
+    soma__mix_init(&map->mix, map->options.seed);
+    for (size_t i = 0; i < count; i++) {
+        map->shards[i].entries = NULL;
+        if (pthread_mutex_init(&map->shards[i].mutex, NULL) != 0) {
+            fini_shards(map, i);
+            return SOMA_E_NOMEM;
+        }
+    }
+    *out = map;
+    return SOMA_OK;
+}
+
+void soma__locked_free(struct soma__locked *map)
+{
+    for (size_t i = 0; i < shard_count(map); i++) {
+        struct shard *shard = &map->shards[i];
+        while (shard->entries) {
+            retire_value(&map->options, value_bytes(&shard->entries->value));
+            entry_remove(shard, shard->entries);
+        }
+    }
+    fini_shards(map, shard_count(map));
+}
+
+#else
+
+enum soma_status soma__locked_new(const struct soma__locked_options *options, struct soma__locked **out)
+{
+    (void)options, (void)out;
+    return SOMA_E_UNSUPPORTED;
+}
+
+/* Nobody asks for these, since none could be made. */
+void soma__locked_free(struct soma__locked *map)
+{
+    (void)map;
+}
+
+enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__request *request,
+                                 const struct soma__reply *reply)
+{
+    (void)map, (void)request, (void)reply;
+    return SOMA_E_UNSUPPORTED;
+}
+
+enum soma_status soma__locked_clear(struct soma__locked *map)
+{
+    (void)map;
+    return SOMA_E_UNSUPPORTED;
+}
+
+uint64_t soma__locked_count(struct soma__locked *map)
+{
+    (void)map;
+    return 0;
+}
+
+enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out)
+{
+    (void)map, (void)out;
+    return SOMA_E_UNSUPPORTED;
+}
+
+enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, soma_map *bytes)
+{
+    (void)map, (void)words, (void)bytes;
+    return SOMA_E_UNSUPPORTED;
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: ISC */
+/* locked.h - a table of uthash behind one mutex, or many such by hash: what backend.h calls mutex and sharded-mutex. Both kinds of
+ * map are this one: to it, keys and values are bytes, and a word is 8 of them. Not lock-free, on purpose, and not to be
+ * reached from any other room's maps. */
+#ifndef SOMA_BACKEND_LOCKED_H
+#define SOMA_BACKEND_LOCKED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <soma/digest.h>
+#include <soma/map.h>
+#include <soma/status.h>
+#include <soma/u64.h>
+
+struct soma__locked;
+
+/* What the options come down to. Either of value_retire may be NULL. */
+struct soma__locked_options {
+    bool words;
+    unsigned shards_log2;
+    uint64_t seed[2];
+    bool digests;
+    uint64_t digest_key[2];
+    void (*retire_word)(uint64_t value, void *ctx);
+    void (*retire_bytes)(const void *value, size_t len, void *ctx);
+    void *ctx;
+};
+
+enum soma__verb {
+    VERB_GET,
+    VERB_PUT,
+    VERB_PUT_NEW,
+    VERB_REPLACE,
+    VERB_CAS,
+    VERB_CAS_VERSION,
+    VERB_REMOVE,
+    VERB_REMOVE_IF,
+    VERB_FETCH_ADD,
+};
+
+struct soma__request {
+    enum soma__verb verb;
+    struct soma_bytes key;
+    struct soma_bytes value;    /* to be stored */
+    struct soma_bytes expected; /* VERB_CAS, VERB_REMOVE_IF */
+    uint64_t number;            /* VERB_FETCH_ADD: what to add. VERB_CAS_VERSION: the expected version, 0: absent */
+};
+
+/* Where the value that was found goes, on the answers that name one; what is not wanted is NULL. */
+struct soma__reply {
+    uint64_t *word;          /* the value is one; 0 when VERB_FETCH_ADD inserts */
+    struct soma_bytes *lent; /* a copy, good until the caller's section ends */
+    void *buf;               /* the first cap bytes */
+    size_t cap;
+    size_t *len;
+    uint64_t *version; /* of the entry that was found, or of the one that was stored */
+};
+
+/* SOMA_E_UNSUPPORTED: not in this build. */
+enum soma_status soma__locked_new(const struct soma__locked_options *options, struct soma__locked **out);
+void soma__locked_free(struct soma__locked *map);
+
+/* Every verb for one key. Arguments are checked; lengths of nothing may come with any pointer. */
+enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__request *request,
+                                 const struct soma__reply *reply);
+
+enum soma_status soma__locked_clear(struct soma__locked *map);
+uint64_t soma__locked_count(struct soma__locked *map);
+enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out);
+
+/* Puts all there is at one instant into an empty map: the one that is not NULL. */
+enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, soma_map *bytes);
+
+#endif
