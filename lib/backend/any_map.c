@@ -382,7 +382,7 @@ uint64_t soma_any_map_count_approx(const soma_any_map *map)
 
 enum soma_status soma_any_map_reserve(soma_any_map *map, uint64_t n)
 {
-    return LOCK_FREE(map) || n == 0 ? soma_map_reserve(RAW(map), n) : SOMA_OK;
+    return LOCK_FREE(map) || n == 0 ? soma_map_reserve(RAW(map), n) : soma__locked_reserve(n);
 }
 
 enum soma_status soma_any_map_shrink(soma_any_map *map)

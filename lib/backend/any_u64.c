@@ -247,7 +247,7 @@ uint64_t soma_any_u64_count_approx(const soma_any_u64 *map)
 
 enum soma_status soma_any_u64_reserve(soma_any_u64 *map, uint64_t n)
 {
-    return LOCK_FREE(map) || n == 0 ? soma_u64_reserve(RAW(map), n) : SOMA_OK;
+    return LOCK_FREE(map) || n == 0 ? soma_u64_reserve(RAW(map), n) : soma__locked_reserve(n);
 }
 
 enum soma_status soma_any_u64_shrink(soma_any_u64 *map)

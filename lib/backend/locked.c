@@ -384,6 +384,11 @@ uint64_t soma__locked_count(struct soma__locked *map)
     return count;
 }
 
+enum soma_status soma__locked_reserve(uint64_t n)
+{
+    return n > soma__mem_physical() / sizeof(struct entry) ? SOMA_E_NOMEM : SOMA_OK;
+}
+
 static uint64_t fnv_of(const struct soma__locked *map, const struct entry *entry)
 {
     const struct soma_bytes key = key_bytes(entry);
@@ -507,6 +512,12 @@ uint64_t soma__locked_count(struct soma__locked *map)
 {
     (void)map;
     return 0;
+}
+
+enum soma_status soma__locked_reserve(uint64_t n)
+{
+    (void)n;
+    return SOMA_E_UNSUPPORTED;
 }
 
 enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out)

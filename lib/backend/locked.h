@@ -70,6 +70,9 @@ enum soma_status soma__locked_clear(struct soma__locked *map);
 uint64_t soma__locked_count(struct soma__locked *map);
 enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out);
 
+/* Makes no room, but refuses what no machine has. */
+enum soma_status soma__locked_reserve(uint64_t n);
+
 /* Puts all there is at one instant into an empty map: the one that is not NULL. */
 enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, soma_map *bytes);
 

@@ -502,7 +502,9 @@ static struct model *open_model(size_t size, uint64_t hash_mask)
         .seed = {rng_next(&m->rng), 1}, .value_retire = on_retire, .ctx = m, .struct_size = sizeof options};
     if (soma_map_new(&options, &m->map) != SOMA_OK)
         abort();
+#ifndef SOMA_BACKEND_NAMES_H /* a mutex knows no masks */
     soma__map_hash_mask(m->map, hash_mask);
+#endif
     return m;
 }
 

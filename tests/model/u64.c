@@ -8,7 +8,6 @@
 #include <soma/soma.h>
 
 #include "hash/hash.h"
-#include "map/map_internal.h"
 #include "support.h"
 
 #define UNTOUCHED UINT64_C(0x5eed5eed5eed5eed)
@@ -383,18 +382,19 @@ enum spread {
     CONSTANT
 };
 
-static void choose_keys(struct model *m, enum spread spread)
+static void choose_keys(struct model *m, enum spread spread, const uint64_t seed[2])
 {
     static const uint64_t special[] = {0, UINT64_MAX, 1, UINT64_C(1) << 63, UINT64_C(0xffffffff)};
-    const struct soma__mix *mix = soma__u64_mix(m->map);
+    struct soma__mix mix;
+    soma__mix_init(&mix, seed);
     for (size_t i = 0; i < m->size; i++) {
         const uint64_t low = i * 3 + 1;
         if (spread == GOOD)
             m->keys[i] = i < 5 ? special[i] : rng_next(&m->rng) << 8 | i;
         else if (spread == TRUNCATED)
-            m->keys[i] = soma__mix_inverse(mix, rng_next(&m->rng) >> 61 << 61 | low);
+            m->keys[i] = soma__mix_inverse(&mix, rng_next(&m->rng) >> 61 << 61 | low);
         else
-            m->keys[i] = soma__mix_inverse(mix, UINT64_C(0xb0) << 56 | low);
+            m->keys[i] = soma__mix_inverse(&mix, UINT64_C(0xb0) << 56 | low);
     }
 }
 
@@ -410,7 +410,7 @@ static struct model *open_model(size_t size, enum spread spread)
         .seed = {rng_next(&m->rng), 1}, .value_retire = on_retire, .ctx = m, .struct_size = sizeof options};
     if (soma_u64_new(&options, &m->map) != SOMA_OK)
         abort();
-    choose_keys(m, spread);
+    choose_keys(m, spread, options.seed);
     return m;
 }
 
