@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: ISC */
+/* soma_cache.c - libgit2's object cache, from object ids to counted objects, on a Soma map instead of a hash table behind a
+ * read-write lock. Goes into libgit2's src/libgit2/ beside cache.c, of which it takes over what touched the table.
+ *
+ * The map has one reference to each object in it and lets go of it in value_retire, that is after every section that may have
+ * found the object. So whoever finds one in a section may take a reference of its own: the count is at least one there.
+ */
+#include "cache.h"
+
+#include "odb.h"
+#include "runtime.h"
+
+#include <soma/cursor.h>
+
+#define SOMA_TYPED_NAME git_cache_map
+#define SOMA_TYPED_KEY git_oid
+#define SOMA_TYPED_VALUE git_cached_obj *
+#define SOMA_TYPED_BYTES
+#include <soma/typed.h>
+
+/* At shutdown: what has left the caches is let go of. */
+int git_cache_global_init(void)
+{
+    return git_runtime_shutdown_register(soma_barrier_wait);
+}
+
+/* ---- Lifecycle ---- */
+
+static void let_go(const void *value, size_t len, void *ctx)
+{
+    (void)len;
+    (void)ctx;
+    git_cached_obj_decref(git_cache_map_value_of(value));
+}
+
+int git_cache_init(git_cache *cache)
+{
+    const struct soma_map_options options = {.struct_size = sizeof options, .value_retire = let_go};
+    enum soma_status status;
+    memset(cache, 0, sizeof *cache);
+    status = git_cache_map_new(&options, &cache->map);
+    if (status != SOMA_OK) {
+        git_error_set(GIT_ERROR_OS, "failed to make a cache: %s", soma_status_text(status));
+        return -1;
+    }
+    return 0;
+}
+
+void git_cache_dispose(git_cache *cache)
+{
+    git_cache_clear(cache);
+    git_cache_map_free(cache->map);
+    memset(cache, 0, sizeof *cache);
+}
+
+size_t git_cache_size(git_cache *cache)
+{
+    return (size_t)git_cache_map_count_approx(cache->map);
+}
+
+/* ---- Taking objects out ---- */
+
+static void account(git_cache *cache, ssize_t bytes)
+{
+    git_atomic_ssize_add(&cache->used_memory, bytes);
+    git_atomic_ssize_add(&git_cache__current_storage, bytes);
+}
+
+static void take_out(git_cache *cache, const git_oid *oid)
+{
+    git_cached_obj *old;
+    soma_read_enter(); /* while we look at its size */
+    if (git_cache_map_remove(cache->map, oid, &old) == SOMA_REMOVED)
+        account(cache, -(ssize_t)old->size);
+    soma_read_exit();
+}
+
+static void evict(git_cache *cache, size_t count)
+{
+    soma_cursor *cursor;
+    struct soma_bytes oid;
+    if (soma_cursor_open_map(git_cache_map_raw(cache->map), &cursor) != SOMA_OK)
+        return;
+    while (count-- > 0 && soma_cursor_next_ref(cursor, &oid, NULL) == SOMA_OK)
+        take_out(cache, oid.data);
+    soma_cursor_close(cursor);
+}
+
+void git_cache_clear(git_cache *cache)
+{
+    if (git_cache_size(cache) > 0)
+        evict(cache, SIZE_MAX);
+}
+
+/* As many as always: one in 2048, at least eight. */
+static void make_room(git_cache *cache)
+{
+    const size_t share = git_cache_size(cache) / 2048;
+    evict(cache, share < 8 ? 8 : share);
+}
+
+/* ---- Looking up ---- */
+
+static void *get(git_cache *cache, const git_oid *oid, unsigned flags)
+{
+    git_cached_obj *found = NULL;
+    if (!git_cache__enabled)
+        return NULL;
+    soma_read_enter();
+    if (git_cache_map_get(cache->map, oid, &found) == SOMA_OK && (!flags || found->flags == flags))
+        git_cached_obj_incref(found);
+    else
+        found = NULL;
+    soma_read_exit();
+    return found;
+}
+
+git_odb_object *git_cache_get_raw(git_cache *cache, const git_oid *oid)
+{
+    return get(cache, oid, GIT_CACHE_STORE_RAW);
+}
+
+git_object *git_cache_get_parsed(git_cache *cache, const git_oid *oid)
+{
+    return get(cache, oid, GIT_CACHE_STORE_PARSED);
+}
+
+void *git_cache_get_any(git_cache *cache, const git_oid *oid)
+{
+    return get(cache, oid, GIT_CACHE_STORE_ANY);
+}
+
+/* ---- Storing ---- */
+
+/* A parsed object takes a raw one's place; else the first to come stays. In the caller's section an object that was found cannot be
+ * freed, so the same address is the same object. */
+static enum soma_status offer(git_cache *cache, git_cached_obj *entry, git_cached_obj **stored)
+{
+    const enum soma_status status = git_cache_map_put_new(cache->map, &entry->oid, &entry, stored);
+    if (status != SOMA_EXISTS || (*stored)->flags != GIT_CACHE_STORE_RAW || entry->flags != GIT_CACHE_STORE_PARSED)
+        return status;
+    return git_cache_map_cas(cache->map, &entry->oid, stored, &entry, NULL);
+}
+
+/* Gives the caller a reference to the object that is in the cache now, if it is of the same kind, else to its own. */
+static git_cached_obj *add(git_cache *cache, git_cached_obj *entry)
+{
+    git_cached_obj *stored = NULL;
+    enum soma_status status;
+    git_cached_obj_incref(entry); /* the map's */
+    soma_read_enter();
+    do
+        status = offer(cache, entry, &stored);
+    while (status == SOMA_CHANGED || status == SOMA_ABSENT); /* another thread came between */
+    if (status == SOMA_INSERTED)
+        account(cache, (ssize_t)entry->size);
+    else if (status != SOMA_REPLACED)
+        git_cached_obj_decref(entry); /* the map has not taken it, also if memory or the cap refuses */
+    if (status == SOMA_EXISTS && stored->flags == entry->flags) {
+        git_cached_obj_incref(stored);
+        git_cached_obj_decref(entry);
+        entry = stored;
+    }
+    soma_read_exit();
+    return entry;
+}
+
+static void *store(git_cache *cache, git_cached_obj *entry, uint16_t flags)
+{
+    entry->flags = flags;
+    git_cached_obj_incref(entry);
+    if (!git_cache__enabled)
+        git_cache_clear(cache);
+    if (!cache_should_store(entry->type, entry->size))
+        return entry;
+    if (git_atomic_ssize_get(&git_cache__current_storage) > git_cache__max_storage)
+        make_room(cache);
+    return add(cache, entry);
+}
+
+void *git_cache_store_raw(git_cache *cache, git_odb_object *entry)
+{
+    return store(cache, (git_cached_obj *)entry, GIT_CACHE_STORE_RAW);
+}
+
+void *git_cache_store_parsed(git_cache *cache, git_object *entry)
+{
+    return store(cache, (git_cached_obj *)entry, GIT_CACHE_STORE_PARSED);
+}
