@@ -78,6 +78,7 @@ typedef struct git_object git_object;
 typedef struct {
     struct git_cache_map *map;
     git_atomic_ssize used_memory;
+    uint64_t evicted_to;
 } git_cache;
 
 extern bool git_cache__enabled;
