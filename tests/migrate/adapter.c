@@ -62,10 +62,13 @@ int git_runtime_shutdown_register(void (*callback)(void))
 
 /* ---- Objects ---- */
 
+/* Two keys each begin alike. */
 static git_oid oid_of(uint64_t key)
 {
     git_oid oid = {{0}};
-    memcpy(oid.id + 5, &key, sizeof key);
+    oid.id[3] = (unsigned char)(key >> 1);
+    oid.id[4] = (unsigned char)(key >> 9);
+    oid.id[12] = (unsigned char)(key & 1);
     return oid;
 }
 
@@ -133,17 +136,34 @@ static void kinds(const void *setup)
     cache_close(&cache, 0);
 }
 
+static void alike(const void *setup)
+{
+    git_cache cache;
+    (void)setup;
+    cache_open(&cache, 1 << 20);
+    git_cached_obj *first = store_new(&cache, 6, false);
+    git_cached_obj *second = store_new(&cache, 7, true);
+    EXPECT(is_object(first, 6) && is_object(second, 7) && git_cache_size(&cache) == 1);
+    EXPECT(!git_cache_get_any(&cache, &second->oid));
+    EXPECT(git_cache_get_any(&cache, &first->oid) == first);
+    git_cached_obj_decref(first);
+    git_cached_obj_decref(first);
+    git_cached_obj_decref(second);
+    verified(3);
+    cache_close(&cache, 0);
+}
+
 static void switched_off(const void *setup)
 {
     git_cache cache;
     (void)setup;
     cache_open(&cache, 1 << 20);
-    for (uint64_t key = 0; key < 1000; key++)
+    for (uint64_t key = 0; key < 2000; key++)
         git_cached_obj_decref(store_new(&cache, key, false));
     EXPECT_EQ(git_cache_size(&cache), 1000);
     git_cache__enabled = false;
-    git_cached_obj *own = store_new(&cache, 2000, false);
-    EXPECT(is_object(own, 2000) && git_cache_size(&cache) == 0);
+    git_cached_obj *own = store_new(&cache, 3000, false);
+    EXPECT(is_object(own, 3000) && git_cache_size(&cache) == 0);
     EXPECT(!git_cache_get_any(&cache, &own->oid));
     git_cached_obj_decref(own);
     cache_close(&cache, 0);
@@ -289,6 +309,7 @@ static void bases(const void *setup)
 
 static const struct test_case cases[] = {
     {"objects: raw and parsed", kinds, NULL},
+    {"objects: ids that begin alike", alike, NULL},
     {"objects: switched off", switched_off, NULL},
     {"objects: canary: a forgotten reference", forgotten, NULL},
     {"objects: threads", objects, NULL},

@@ -64,6 +64,11 @@ typedef struct {
     unsigned char id[20];
 } git_oid;
 
+static inline int git_oid_equal(const git_oid *a, const git_oid *b)
+{
+    return !memcmp(a->id, b->id, sizeof a->id);
+}
+
 typedef struct {
     git_oid oid;
     int16_t type;
