@@ -25,6 +25,9 @@
  *              is SOMA_E_INVALID, and debug builds name the mistake on standard error.
  *
  * Caveat: close the cursors before the map is freed.
+ * Caveat: a value that is a pointer may have left the map, and what it leads to been released by value_retire, between the call that
+ * fetched it and the one that gives it. Take the keys from the cursor, and look each up in a read section of your own; or hold one
+ * section from before the cursor is opened to the last use.
  *
  * See also: docs/cursors.md for how it works; u64.h and map.h for the maps.
  */
