@@ -156,6 +156,14 @@ static uint64_t state_with_m(uint64_t state, unsigned m)
     return dir_state(m, dir_going(state), dir_phase(state), dir_cookie(state));
 }
 
+static bool grow_swap(struct soma__dir *dir, uint64_t state, unsigned m)
+{
+    if (!soma__dir_state_swap(dir, state, state_with_m(state, m)))
+        return false;
+    soma__tally_count(dir->shape.list.tally, 0, EVENT_GROW);
+    return true;
+}
+
 static bool grow_to(struct soma__dir *dir, unsigned m)
 {
     uint64_t state = soma__dir_state(dir);
@@ -163,7 +171,7 @@ static bool grow_to(struct soma__dir *dir, unsigned m)
         return false;
     if (dir_m(state) < m && !commit_levels(dir, dir_m(state), m))
         return false;
-    while (dir_m(state) < m && !soma__dir_state_swap(dir, state, state_with_m(state, m)))
+    while (dir_m(state) < m && !grow_swap(dir, state, m))
         state = soma__dir_state(dir);
     return true;
 }
@@ -235,6 +243,7 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
     if (!claim_block(dir, &first, &last))
         return;
     SOMA_PROBE3(help_grow, dir, first, last - 1);
+    soma__order_helped(&dir->shape.list, self, EVENT_HELP_GROW);
     fetch_parents(dir, first, last);
     touch(soma__dir_bucket_at(dir, first));
     for (uint64_t i = first; i < last; i++) {

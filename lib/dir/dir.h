@@ -215,7 +215,7 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
         if (place->word & EDGE_BUCKET) {
             if (LIKELY(soma__dir_edge_ends(dir, cell_log2, place->word, hash)))
                 return SOMA_OK;
-            if (!soma__order_step_bucket(place))
+            if (!soma__order_step_bucket(&dir->shape.list, self, place))
                 return SOMA_CHANGED;
             continue;
         }
@@ -224,8 +224,10 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
         if (UNLIKELY(edge & (EDGE_FROZEN | EDGE_TENTATIVE))) {
             if ((edge & EDGE_FROZEN) == 0)
                 dir->shape.list.settle(&dir->shape.list, self, node, &edge);
-            if ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0)
+            if ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0) {
+                soma__order_helped(&dir->shape.list, self, EVENT_HELP_LINK);
                 continue;
+            }
             if ((edge & EDGE_FROZEN) == 0) {
                 if (!before(node, hash, key, true))
                     return SOMA_OK;
@@ -234,6 +236,7 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
                 continue;
             }
             SOMA_PROBE1(help_unlink, node);
+            soma__order_helped(&dir->shape.list, self, EVENT_HELP_UNLINK);
             const enum soma_status status = soma__order_unlink(&dir->shape.list, self, place->prev, &place->word, edge);
             if (status < 0)
                 return status;

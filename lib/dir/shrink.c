@@ -167,6 +167,7 @@ static void release_finish(struct soma__dir *dir, unsigned level)
         state = soma__dir_state(dir);
     } while (!soma__dir_state_swap(dir, state, dir_state(dir_m(state), 0, DIR_STEADY, 0)));
     SOMA_PROBE2(shrink_end, dir, level);
+    soma__tally_count(dir->shape.list.tally, 0, EVENT_SHRINK);
 }
 
 static bool release_step(struct soma__dir *dir)

@@ -701,7 +701,7 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
     do {
         status = attempt(update, decide, old);
         if (UNLIKELY(status == CORE_AGAIN))
-            SOMA_PROBE2(update_retry, update->core, update->key.hash);
+            core_again(update->core, update->self, update->key.hash);
     } while (UNLIKELY(status == CORE_AGAIN));
     drop_fresh(update);
     if (core_digests(update->core))

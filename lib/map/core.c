@@ -51,6 +51,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     struct core *core = (struct core *)(void *)dir;
     soma__dir_init(dir, &shape->dir);
     dir->shape.list.owner = &core->owner;
+    dir->shape.list.tally = &core->stripes[0].tally;
     dir->shape.load = load;
     soma__owner_init(&core->owner,
                      options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
@@ -328,8 +329,6 @@ static bool stall_is_new(struct core *core, uint64_t grace)
 
 static void report_stall(struct core *core)
 {
-    if (!core->stall)
-        return;
     const struct soma__stall seen = soma__grace_stall();
     if (seen.waited_ns < core->stall_ns || !stall_is_new(core, seen.grace))
         return;
@@ -337,7 +336,9 @@ static void report_stall(struct core *core)
                                      .deferred_bytes = soma__owner_deferred(&core->owner),
                                      .reader_thread = seen.thread};
     SOMA_PROBE2(stall, stall.waited_ns, stall.reader_thread);
-    core->stall(&stall, core->ctx);
+    soma__tally_count(&core->stripes[0].tally, 0, EVENT_STALL);
+    if (core->stall)
+        core->stall(&stall, core->ctx);
 }
 
 void core_left(struct core *core, struct soma__reader *self)
@@ -355,6 +356,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
     if (LIKELY(status != SOMA_E_LIMIT))
         return false;
     SOMA_PROBE1(at_limit, core);
+    soma__tally_count(&core->stripes[0].tally, 0, EVENT_LIMIT);
     soma__grace_poll(soma__grace_cookie()); /* inside the caller's own section nobody else might */
     report_stall(core);
     const bool wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
@@ -444,7 +446,7 @@ static enum soma_status clear_some(struct core *core, struct soma__reader *self,
         if (place.word & EDGE_BUCKET) {
             *position = soma__bucket_position(soma__dir_bucket_index(dir, soma__edge_bucket(place.word)));
             hops++;
-            if (!soma__order_step_bucket(&place))
+            if (!soma__order_step_bucket(&dir->shape.list, self, &place))
                 return SOMA_OK;
             continue;
         }

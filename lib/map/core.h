@@ -15,14 +15,15 @@
 #include "base/check.h"
 #include "base/probe.h"
 #include "base/size.h"
+#include "base/tally.h"
 #include "dir/dir.h"
 #include "hash/hash.h"
 #include "order/order.h"
 #include "rcu/rcu.h"
 #include "stamp/stamp.h"
 
-/* Counters are striped by thread, so that counting does not move one line between cores. A power of two. */
-#define CORE_STRIPES SIZED(8, 2)
+/* Counters are striped by thread, so that counting does not move one line between cores. */
+#define CORE_STRIPES TALLY_STRIPES
 
 /* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
 #define CORE_FIT_PERIOD SIZED(64, 2)
@@ -64,7 +65,10 @@ struct core_shape;
 struct stripe {
     struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */
     struct atom lanes[2];             /* digests of what came minus those of what went, if the map keeps them */
+    struct soma__tally tally;         /* what is rare */
 };
+
+_Static_assert(sizeof(struct stripe) == APART, "a stripe's rare events are in its own line");
 
 /* The header of a map. It outlives the map's buckets by the memory that still waits for readers. */
 struct core {
@@ -198,6 +202,14 @@ ALWAYS_INLINE void core_digest_change(struct core *core, const struct soma__read
     for (int i = 0; i < 2; i++)
         atom_add_rlx(&stripe->lanes[i], change[i]); /* CORE-6 */
     soma__clock_changed(&core->clock, hash);
+}
+
+/* An update starts again. */
+ALWAYS_INLINE void core_again(struct core *core, const struct soma__reader *self, uint64_t hash)
+{
+    SOMA_PROBE2(update_retry, core, hash);
+    (void)hash;
+    soma__tally_count(&core->stripes[0].tally, self->index, EVENT_RETRY);
 }
 
 /* What an update leaves behind, outside its section: released memory, a stall reported. */

@@ -557,7 +557,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
     do {
         status = attempt(&update, decide, order, old);
         if (UNLIKELY(status == CORE_AGAIN))
-            SOMA_PROBE2(update_retry, core, update.hash);
+            core_again(core, self, update.hash);
     } while (UNLIKELY(status == CORE_AGAIN));
     if (UNLIKELY(update.fresh != NULL))
         soma__word_drop(&core->dir, update.fresh);

@@ -42,6 +42,7 @@
 #include "base/bits.h"
 #include "base/check.h"
 #include "base/probe.h"
+#include "base/tally.h"
 #include "rcu/rcu.h"
 
 enum {
@@ -63,6 +64,7 @@ struct soma__node {
 /* A list and what is needed to take entries out of it. */
 struct soma__list {
     struct soma__owner *owner;
+    struct soma__tally *tally; /* stripe 0's */
     /* What the owner's cap has to have room for before the entry with this edge may be taken out. 0: it is not retired. */
     uint64_t (*node_bytes)(const struct soma__list *list, const struct soma__node *node, uint64_t edge);
     /* Makes up its mind on a linked entry whose edge, *edge, is TENTATIVE: takes the mark off, or freezes a dead version
@@ -250,9 +252,17 @@ ALWAYS_INLINE uint64_t soma__place_to(const struct soma__place *place, uint64_t 
     return edge | (place->word & EDGE_TENTATIVE);
 }
 
+/* Notes that a walk has helped. */
+ALWAYS_INLINE void soma__order_helped(const struct soma__list *list, const struct soma__reader *self,
+                                      enum soma__event event)
+{
+    soma__tally_count(list->tally, self->index, event);
+}
+
 /* Steps from a place onto the bucket that its edge leads to. Takes a frozen one out instead; finishes a tentative one,
  * which is linked, since it was reached. False: prev is frozen now, so the walk must start again. */
-ALWAYS_INLINE bool soma__order_step_bucket(struct soma__place *place)
+ALWAYS_INLINE bool soma__order_step_bucket(const struct soma__list *list, const struct soma__reader *self,
+                                           struct soma__place *place)
 {
     struct atom *bucket = soma__edge_bucket(place->word);
     uint64_t edge = soma__edge_read(bucket);
@@ -262,6 +272,7 @@ ALWAYS_INLINE bool soma__order_step_bucket(struct soma__place *place)
         return true;
     }
     SOMA_PROBE2(help_bucket, bucket, edge);
+    soma__order_helped(list, self, EVENT_HELP_BUCKET);
     if (edge & EDGE_FROZEN) {
         const uint64_t onward = soma__place_to(place, soma__edge_onward(edge));
         if (soma__edge_swap(place->prev, &place->word, onward))

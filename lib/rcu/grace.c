@@ -36,6 +36,7 @@ static struct {
     struct atom start_ns; /* when the pending grace period started */
     struct atom seen_ns;  /* when it was last seen not to be over */
     struct atom blocker;  /* a thread that it waits for */
+    struct atom longest;  /* the longest that one was seen to wait for, in ns */
 } grace;
 
 bool soma__claim_try(void)
@@ -149,10 +150,18 @@ static bool pending(void)
     return atom_load_rlx(&grace.started) != atom_load_rlx(&grace.completed); /* ordered by GRACE-1 */
 }
 
+static void still_pending(uint64_t now)
+{
+    const uint64_t waited = now - atom_load_rlx(&grace.start_ns); /* GRACE-7 */
+    atom_store_rlx(&grace.seen_ns, now);                          /* GRACE-7 */
+    if (waited > atom_load_rlx(&grace.longest))                   /* GRACE-7: written behind the claim */
+        atom_store_rlx(&grace.longest, waited);                   /* GRACE-7 */
+}
+
 static void finish_if_done(void)
 {
     if (!all_done()) {
-        atom_store_rlx(&grace.seen_ns, now_ns()); /* GRACE-7 */
+        still_pending(now_ns());
         return;
     }
     complete(atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
@@ -189,6 +198,12 @@ struct soma__stall soma__grace_stall(void)
             stall.waited_ns = 0; /* over meanwhile: what was read may be the next one's */
     }
     return stall;
+}
+
+struct soma__grace_past soma__grace_past(void)
+{
+    return (struct soma__grace_past){.passed = atom_load_rlx(&grace.completed),    /* GRACE-7 */
+                                     .longest_ns = atom_load_rlx(&grace.longest)}; /* GRACE-7 */
 }
 
 void soma__sleep_ns(long ns)

@@ -183,6 +183,14 @@ struct soma__stall {
 /* The pending grace period, as the last poll saw it. */
 struct soma__stall soma__grace_stall(void);
 
+/* What has been so far. */
+struct soma__grace_past {
+    uint64_t passed;     /* grace periods */
+    uint64_t longest_ns; /* that one of them, or the pending one, was seen to wait for readers */
+};
+
+struct soma__grace_past soma__grace_past(void);
+
 /* Goes up in every forked child: work that a thread had claimed under another number was never finished. */
 uint64_t soma__fork_generation(void);
 

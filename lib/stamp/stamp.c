@@ -144,7 +144,7 @@ enum {
     MODE_VIEW = 4 /* one view */
 };
 
-/* order STAMP-5 release | guards: all that was read through a view that closes; once the mode is open, all updates that kept no versions | pairs: STAMP-1, STAMP-5
+/* order STAMP-5 release | guards: all that was read through a view that closes; once the mode is open, all updates that kept no versions | pairs: STAMP-1, STAMP-5, STAMP-14
  * Joining guards nothing: the grace period behind it does. */
 static void mode_join(struct soma__clock *clock)
 {
@@ -162,6 +162,11 @@ static void mode_leave(struct soma__clock *clock)
     do {
         left = mode - MODE_VIEW < MODE_VIEW ? MODE_OFF : mode - MODE_VIEW;
     } while (!atom_cas_rel(&clock->mode, &mode, left)); /* STAMP-5 */
+}
+
+uint64_t soma__clock_views(const struct soma__clock *clock)
+{
+    return atom_load_rlx(&clock->mode) / MODE_VIEW; /* STAMP-14 */
 }
 
 /* Waits until all updates know that the mode is on. It stays on, since the caller has joined. */

@@ -64,6 +64,10 @@ ALWAYS_INLINE bool soma__clock_runs(const struct soma__clock *clock)
     return UNLIKELY(atom_load_acq(&clock->mode) != 0);
 }
 
+/* How many views are open, or being opened.
+ * order STAMP-14 relaxed | value only, no data behind it | pairs: STAMP-5 */
+uint64_t soma__clock_views(const struct soma__clock *clock);
+
 /* Opens a view: its number, and the slot that stands for it until soma__clock_leave(). Marks are to have about so many
  * leaves; if there is no memory for them, changes are not found by them. May wait for a grace period.
  * SOMA_E_INVALID: it would have to wait inside the caller's own section. SOMA_E_NOMEM. Nothing changed then. */
