@@ -39,5 +39,6 @@
 #include <soma/patch.h>
 #include <soma/frozen.h>
 #include <soma/sync.h>
+#include <soma/stats.h>
 
 #endif
