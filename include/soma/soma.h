@@ -40,5 +40,6 @@
 #include <soma/frozen.h>
 #include <soma/sync.h>
 #include <soma/stats.h>
+#include <soma/metrics.h>
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "map/map_internal.h"
 #include "map/word.h"
+#include "watch/watch.h"
 
 /* Buckets in the sample, and in one section. */
 #define SAMPLE SIZED(1024, 8)
@@ -122,7 +123,7 @@ static void add_counted(const struct core *core, struct soma_stats *stats)
     stats->stalls = soma__tally_sum(tally, EVENT_STALL);
 }
 
-static void look_at_grace(struct soma_stats *stats)
+void soma__stats_of_process(struct soma_stats *stats)
 {
     soma__grace_poll(soma__grace_cookie());
     const struct soma__stall stall = soma__grace_stall();
@@ -140,7 +141,7 @@ static enum soma_status stats_of(const struct core *core, struct soma_stats *out
         return SOMA_E_INVALID;
     }
     struct soma_stats stats = {.struct_size = out->struct_size};
-    look_at_grace(&stats);
+    soma__stats_of_process(&stats);
     look_at_size(core, &stats);
     add_counted(core, &stats);
     look_at_list(core, &stats);
