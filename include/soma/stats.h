@@ -94,6 +94,13 @@ struct soma_stats {
 SOMA_API enum soma_status soma_u64_stats(const soma_u64 *map, struct soma_stats *out);
 SOMA_API enum soma_status soma_map_stats(const soma_map *map, struct soma_stats *out);
 
+/**
+ * soma_process_stats() - what is of the whole process alone: grace periods and readers. All else is 0 but struct_size.
+ *
+ * As soma_u64_stats(), in a few steps and one for each thread.
+ */
+SOMA_API enum soma_status soma_process_stats(struct soma_stats *out);
+
 #ifdef __cplusplus
 }
 #endif

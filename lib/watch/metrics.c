@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include <soma/metrics.h>
+#include <soma/stats.h>
 
 #include "base/attr.h"
 #include "base/check.h"
 #include "mem/mem.h"
-#include "watch/watch.h"
 
 /* ---- Text ---- */
 
@@ -289,7 +289,8 @@ enum soma_status soma_metrics_write(const struct soma_metrics_map *maps, size_t 
         return SOMA_E_NOMEM;
     for (size_t k = 0; k < n; k++)
         ask(&maps[k], &asked[k]);
-    soma__stats_of_process(&asked[n].stats);
+    asked[n].stats.struct_size = 0;
+    soma_process_stats(&asked[n].stats);
     struct text text = {.write = write, .ctx = ctx};
     if (n > 0) {
         print_maps(&text, asked, n);

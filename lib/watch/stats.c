@@ -5,7 +5,6 @@
 
 #include "map/map_internal.h"
 #include "map/word.h"
-#include "watch/watch.h"
 
 /* Buckets in the sample, and in one section. */
 #define SAMPLE SIZED(1024, 8)
@@ -123,7 +122,7 @@ static void add_counted(const struct core *core, struct soma_stats *stats)
     stats->stalls = soma__tally_sum(tally, EVENT_STALL);
 }
 
-void soma__stats_of_process(struct soma_stats *stats)
+static void look_at_grace(struct soma_stats *stats)
 {
     soma__grace_poll(soma__grace_cookie());
     const struct soma__stall stall = soma__grace_stall();
@@ -134,14 +133,20 @@ void soma__stats_of_process(struct soma_stats *stats)
     stats->reader_thread = stall.waited_ns ? stall.thread : 0;
 }
 
+/* struct_size 0 stands for this release's fields. */
+static bool out_known(const struct soma_stats *out)
+{
+    return out && (out->struct_size == 0 || out->struct_size == sizeof *out);
+}
+
 static enum soma_status stats_of(const struct core *core, struct soma_stats *out)
 {
-    if (!core || !out || (out->struct_size != 0 && out->struct_size != sizeof *out)) {
+    if (!core || !out_known(out)) {
         MISUSE("map or out is NULL, or out->struct_size is of no known release");
         return SOMA_E_INVALID;
     }
     struct soma_stats stats = {.struct_size = out->struct_size};
-    soma__stats_of_process(&stats);
+    look_at_grace(&stats);
     look_at_size(core, &stats);
     add_counted(core, &stats);
     look_at_list(core, &stats);
@@ -157,4 +162,15 @@ enum soma_status soma_u64_stats(const soma_u64 *map, struct soma_stats *out)
 enum soma_status soma_map_stats(const soma_map *map, struct soma_stats *out)
 {
     return stats_of(map ? &map->core : NULL, out);
+}
+
+enum soma_status soma_process_stats(struct soma_stats *out)
+{
+    if (!out_known(out)) {
+        MISUSE("out is NULL, or out->struct_size is of no known release");
+        return SOMA_E_INVALID;
+    }
+    *out = (struct soma_stats){.struct_size = out->struct_size};
+    look_at_grace(out);
+    return SOMA_OK;
 }

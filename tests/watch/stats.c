@@ -57,9 +57,17 @@ static void arguments(const void *setup)
     EXPECT_EQ(stats.struct_size, 0);
     EXPECT_EQ(soma_map_stats(bytes, &stats), SOMA_OK);
     EXPECT_EQ(stats.entries, 0);
+    const uint64_t passed = stats.grace_periods;
+    stats = (struct soma_stats){.entries = 1};
+    EXPECT_EQ(soma_process_stats(&stats), SOMA_OK);
+    EXPECT_EQ(stats.entries, 0);
+    EXPECT(stats.grace_periods >= passed);
+    EXPECT_EQ(soma_process_stats(NULL), SOMA_E_INVALID);
+    stats.struct_size = sizeof stats - 1;
+    EXPECT_EQ(soma_process_stats(&stats), SOMA_E_INVALID);
     soma_map_free(bytes);
     soma_u64_free(map);
-    verified(10);
+    verified(15);
 }
 
 /* With at most 1024 buckets all are looked at, so that the sample is everything. */

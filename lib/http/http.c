@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: ISC */
+/* http.c - a page, metrics and health over HTTP. Knows Soma's public headers only, since it is a library of its own.
+ *
+ * Maps come and go under a lock. A request takes it to note which maps there are, each of which it holds; it asks them without the
+ * lock, and takes it again to let go. Who removes a map unlists it and waits until nobody holds it.
+ */
+#include <arpa/inet.h>
+#include <inttypes.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/http.h>
+#include <soma/metrics.h>
+#include <soma/options.h>
+#include <soma/stats.h>
+
+#include "http/page.h"
+
+/* Connections at a time, and how long one may be idle: browsers and scrapers come seldom. */
+#define CONNECTIONS_MOST 32
+#define IDLE_SECONDS 15
+
+struct shown {
+    struct shown *next;
+    struct soma_metrics_map map; /* its name is behind this structure */
+    unsigned held;               /* by requests; under the lock */
+};
+
+struct soma_http {
+    struct MHD_Daemon *daemon;
+    unsigned port;
+    uint64_t stall_ns;
+    char *page; /* constant */
+    pthread_mutex_t lock;
+    pthread_cond_t let_go;
+    struct shown *first; /* under the lock */
+    size_t count;        /* under the lock */
+};
+
+/* ---- Maps ---- */
+
+static struct shown **find(struct soma_http *http, const char *name)
+{
+    struct shown **at = &http->first;
+    while (*at && strcmp((*at)->map.name, name) != 0)
+        at = &(*at)->next;
+    return at;
+}
+
+/* Whether soma_metrics_write() would have it. */
+static bool name_ok(const char *name, const soma_u64 *words, const soma_map *bytes)
+{
+    const struct soma_metrics_map map = {.name = name, .words = words, .bytes = bytes};
+    return name && (words || bytes) && soma_metrics_copy(&map, 1, NULL, 0, NULL) != SOMA_E_INVALID;
+}
+
+static enum soma_status add(struct soma_http *http, const char *name, const soma_u64 *words, const soma_map *bytes)
+{
+    if (!http || !name_ok(name, words, bytes))
+        return SOMA_E_INVALID;
+    const size_t size = strlen(name) + 1;
+    struct shown *shown = malloc(sizeof *shown + size);
+    if (!shown)
+        return SOMA_E_NOMEM;
+    *shown = (struct shown){.map = {.name = memcpy(shown + 1, name, size), .words = words, .bytes = bytes}};
+    pthread_mutex_lock(&http->lock);
+    struct shown **at = find(http, name);
+    const bool fresh = !*at;
+    if (fresh) {
+        *at = shown;
+        http->count++;
+    }
+    pthread_mutex_unlock(&http->lock);
+    if (!fresh)
+        free(shown);
+    return fresh ? SOMA_INSERTED : SOMA_EXISTS;
+}
+
+enum soma_status soma_http_add_u64(soma_http *http, const char *name, const soma_u64 *map)
+{
+    return add(http, name, map, NULL);
+}
+
+enum soma_status soma_http_add_map(soma_http *http, const char *name, const soma_map *map)
+{
+    return add(http, name, NULL, map);
+}
+
+enum soma_status soma_http_remove_wait(soma_http *http, const char *name)
+{
+    if (!http || !name)
+        return SOMA_E_INVALID;
+    pthread_mutex_lock(&http->lock);
+    struct shown **at = find(http, name);
+    struct shown *shown = *at;
+    if (shown) {
+        *at = shown->next;
+        http->count--;
+        while (shown->held > 0)
+            pthread_cond_wait(&http->let_go, &http->lock);
+    }
+    pthread_mutex_unlock(&http->lock);
+    free(shown);
+    return shown ? SOMA_REMOVED : SOMA_ABSENT;
+}
+
+/* What a request holds: an element for each map. */
+struct held {
+    size_t n;
+    struct shown **shown;
+    struct soma_metrics_map *maps;
+};
+
+/* False: no memory; nothing is held. */
+static bool hold(struct soma_http *http, struct held *held)
+{
+    pthread_mutex_lock(&http->lock);
+    held->n = 0;
+    held->shown = calloc(http->count + 1, sizeof(struct shown *));
+    held->maps = calloc(http->count + 1, sizeof(struct soma_metrics_map));
+    const bool done = held->shown && held->maps;
+    for (struct shown *shown = http->first; done && shown; shown = shown->next) {
+        shown->held++;
+        held->shown[held->n] = shown;
+        held->maps[held->n++] = shown->map;
+    }
+    pthread_mutex_unlock(&http->lock);
+    if (!done) {
+        free(held->shown);
+        free(held->maps);
+    }
+    return done;
+}
+
+static void let_go(struct soma_http *http, struct held *held)
+{
+    pthread_mutex_lock(&http->lock);
+    for (size_t i = 0; i < held->n; i++)
+        held->shown[i]->held--;
+    pthread_cond_broadcast(&http->let_go);
+    pthread_mutex_unlock(&http->lock);
+    free(held->shown);
+    free(held->maps);
+}
+
+/* ---- Answers ---- */
+
+/* Text that grows. */
+struct text {
+    char *bytes;
+    size_t len;
+    size_t cap;
+};
+
+static bool append(const char *bytes, size_t len, void *ctx)
+{
+    struct text *text = ctx;
+    if (text->cap - text->len < len) {
+        const size_t cap = (text->cap + len) * 2;
+        char *grown = realloc(text->bytes, cap);
+        if (!grown)
+            return false;
+        text->bytes = grown;
+        text->cap = cap;
+    }
+    memcpy(text->bytes + text->len, bytes, len);
+    text->len += len;
+    return true;
+}
+
+static bool append_text(struct text *text, const char *words)
+{
+    return append(words, strlen(words), text);
+}
+
+/* Sends a response, and gives it back. NULL: no memory for it; the connection is closed. */
+static enum MHD_Result send_response(struct MHD_Connection *connection, unsigned status, const char *type,
+                                     struct MHD_Response *response)
+{
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", type);
+    MHD_add_response_header(response, "Cache-Control", "no-store");
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
+    MHD_add_response_header(response, "Content-Security-Policy",
+                            "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; connect-src "
+                            "'self'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+    if (status == MHD_HTTP_METHOD_NOT_ALLOWED)
+        MHD_add_response_header(response, "Allow", "GET, HEAD");
+    const enum MHD_Result queued = MHD_queue_response(connection, status, response);
+    MHD_destroy_response(response);
+    return queued;
+}
+
+#define PLAIN "text/plain; charset=utf-8"
+
+static enum MHD_Result send_words(struct MHD_Connection *connection, unsigned status, const char *words)
+{
+    return send_response(
+        connection, status, PLAIN,
+        MHD_create_response_from_buffer(strlen(words), (void *)(uintptr_t)words, MHD_RESPMEM_MUST_COPY));
+}
+
+/* Browsers are told that it is text, which they show; for others it is what it is. */
+static const char *metrics_type(struct MHD_Connection *connection)
+{
+    const char *accept = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Accept");
+    return accept && strstr(accept, "text/html") ? PLAIN : SOMA_METRICS_TYPE;
+}
+
+static enum MHD_Result send_metrics(struct soma_http *http, struct MHD_Connection *connection)
+{
+    struct held held;
+    if (!hold(http, &held))
+        return send_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
+    struct text text = {NULL, 0, 0};
+    const enum soma_status status = soma_metrics_write(held.maps, held.n, append, &text);
+    let_go(http, &held);
+    struct MHD_Response *response = NULL;
+    if (status == SOMA_OK)
+        response = MHD_create_response_from_buffer(text.len, text.bytes, MHD_RESPMEM_MUST_FREE);
+    if (response)
+        return send_response(connection, MHD_HTTP_OK, metrics_type(connection), response);
+    free(text.bytes);
+    return send_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, "no memory\n");
+}
+
+static enum MHD_Result send_health(const struct soma_http *http, struct MHD_Connection *connection)
+{
+    struct soma_stats stats = {.struct_size = sizeof stats};
+    soma_process_stats(&stats);
+    if (stats.grace_wait_ns <= http->stall_ns)
+        return send_words(connection, MHD_HTTP_OK, "ok\n");
+    char reason[200];
+    snprintf(reason, sizeof reason,
+             "a read section that stays open holds memory back: thread %" PRId64 ", for %" PRIu64 ".%03" PRIu64
+             " s; the limit is %" PRIu64 ".%03" PRIu64 " s\n",
+             stats.reader_thread, stats.grace_wait_ns / 1000000000, stats.grace_wait_ns / 1000000 % 1000,
+             http->stall_ns / 1000000000, http->stall_ns / 1000000 % 1000);
+    return send_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason);
+}
+
+static enum MHD_Result answer(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
+                              const char *version, const char *data, size_t *data_len, void **state)
+{
+    (void)version, (void)data, (void)data_len, (void)state;
+    struct soma_http *http = ctx;
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return send_words(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
+    if (strcmp(url, "/metrics") == 0)
+        return send_metrics(http, connection);
+    if (strcmp(url, "/healthz") == 0)
+        return send_health(http, connection);
+    if (strcmp(url, "/") != 0)
+        return send_words(connection, MHD_HTTP_NOT_FOUND, "not found; there are /, /metrics and /healthz\n");
+    return send_response(connection, MHD_HTTP_OK, "text/html; charset=utf-8",
+                         MHD_create_response_from_buffer(strlen(http->page), http->page, MHD_RESPMEM_PERSISTENT));
+}
+
+/* ---- The page ---- */
+
+/* Where the title goes. */
+#define MARK "@TITLE@"
+
+static bool append_escaped(struct text *text, const char *words)
+{
+    bool done = true;
+    for (; done && *words; words++) {
+        if (*words == '&')
+            done = append_text(text, "&amp;");
+        else if (*words == '<')
+            done = append_text(text, "&lt;");
+        else
+            done = append(words, 1, text);
+    }
+    return done;
+}
+
+/* NULL: no memory. */
+static char *page_with(const char *title)
+{
+    struct text text = {NULL, 0, 0};
+    const char *at = soma__http_page;
+    bool done = true;
+    for (const char *mark; done && (mark = strstr(at, MARK)); at = mark + strlen(MARK))
+        done = append(at, (size_t)(mark - at), &text) && append_escaped(&text, title);
+    if (done && append(at, strlen(at) + 1, &text))
+        return text.bytes;
+    free(text.bytes);
+    return NULL;
+}
+
+/* ---- Birth and death ---- */
+
+union address {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+};
+
+static bool address_of(const struct soma_http_options *options, union address *out)
+{
+    const char *text = options->address ? options->address : "127.0.0.1";
+    memset(out, 0, sizeof *out);
+    if (inet_pton(AF_INET, text, &out->v4.sin_addr) == 1) {
+        out->v4.sin_family = AF_INET;
+        out->v4.sin_port = htons((uint16_t)options->port);
+        return true;
+    }
+    out->v6.sin6_family = AF_INET6;
+    out->v6.sin6_port = htons((uint16_t)options->port);
+    return inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1;
+}
+
+static unsigned port_of(struct MHD_Daemon *daemon)
+{
+    const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
+    return info ? info->port : 0;
+}
+
+/* The server's thread inherits that all signals are blocked: they are the program's. */
+static struct MHD_Daemon *start_daemon(struct soma_http *http, const union address *address)
+{
+    sigset_t all;
+    sigset_t before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const unsigned v6 = address->any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0;
+    struct MHD_Daemon *daemon =
+        MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD | v6, 0, NULL, NULL, answer, http, MHD_OPTION_SOCK_ADDR,
+                         &address->any, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
+                         IDLE_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return daemon;
+}
+
+enum soma_status soma_http_start(const struct soma_http_options *options, soma_http **out)
+{
+    static const struct soma_http_options defaults;
+    const struct soma_http_options *given = options ? options : &defaults;
+    union address address;
+    if (!out || (given->struct_size != 0 && given->struct_size != sizeof *given) || given->port > UINT16_MAX ||
+        !address_of(given, &address))
+        return SOMA_E_INVALID;
+    struct soma_http *http = calloc(1, sizeof *http);
+    if (!http)
+        return SOMA_E_NOMEM;
+    pthread_mutex_init(&http->lock, NULL);
+    pthread_cond_init(&http->let_go, NULL);
+    http->stall_ns = given->stall_ns ? given->stall_ns : SOMA_STALL_NS_DEFAULT;
+    http->page = page_with(given->title ? given->title : "Soma");
+    if (http->page)
+        http->daemon = start_daemon(http, &address);
+    if (!http->daemon) {
+        const enum soma_status status = http->page ? SOMA_E_IO : SOMA_E_NOMEM;
+        soma_http_stop_wait(http);
+        return status;
+    }
+    http->port = port_of(http->daemon);
+    *out = http;
+    return SOMA_OK;
+}
+
+unsigned soma_http_port(const soma_http *http)
+{
+    return http ? http->port : 0;
+}
+
+void soma_http_stop_wait(soma_http *http)
+{
+    if (!http)
+        return;
+    if (http->daemon)
+        MHD_stop_daemon(http->daemon);
+    while (http->first) {
+        struct shown *next = http->first->next;
+        free(http->first);
+        http->first = next;
+    }
+    pthread_cond_destroy(&http->let_go);
+    pthread_mutex_destroy(&http->lock);
+    free(http->page);
+    free(http);
+}
