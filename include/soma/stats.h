@@ -55,7 +55,7 @@ struct soma_stats {
     uint64_t helps_unlink; /**< one found a removed entry still linked, and took it out, or tried to */
     uint64_t helps_bucket; /**< one found a bucket half set up, or half taken out, and finished that */
     uint64_t helps_grow;   /**< an update set up a block of up to 64 new buckets */
-    uint64_t limits;       /**< an update found the cap on deferred memory reached */
+    uint64_t limits;       /**< tries of updates that found the cap on deferred memory reached */
     uint64_t stalls;       /**< grace periods that updates of this map found to have waited for longer than stall_ns */
 
     /* Memory */

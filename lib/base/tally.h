@@ -21,7 +21,7 @@ enum soma__event {
     EVENT_HELP_GROW,   /* an update sets up a block of new buckets */
     EVENT_GROW,        /* the table has more buckets */
     EVENT_SHRINK,      /* a level of buckets has been given back */
-    EVENT_LIMIT,       /* an update found the cap on deferred memory reached */
+    EVENT_LIMIT,       /* a try of an update found the cap on deferred memory reached */
     EVENT_STALL,       /* an update found a grace period that waits for too long */
     EVENTS
 };

@@ -330,10 +330,9 @@ static struct MHD_Daemon *start_daemon(struct soma_http *http, const union addre
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const unsigned v6 = address->any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0;
-    struct MHD_Daemon *daemon =
-        MHD_start_daemon(MHD_USE_AUTO_INTERNAL_THREAD | v6, 0, NULL, NULL, answer, http, MHD_OPTION_SOCK_ADDR,
-                         &address->any, MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT,
-                         IDLE_SECONDS, MHD_OPTION_LISTENING_ADDRESS_REUSE, 1U, MHD_OPTION_END);
+    struct MHD_Daemon *daemon = MHD_start_daemon(
+        MHD_USE_AUTO_INTERNAL_THREAD | v6, 0, NULL, NULL, answer, http, MHD_OPTION_SOCK_ADDR, &address->any,
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }

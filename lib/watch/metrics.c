@@ -98,7 +98,7 @@ static const struct sample of_maps[] = {
     {"soma_map_helps", NULL, "unlink", AT(helps_unlink), PLAIN, true},
     {"soma_map_helps", NULL, "bucket", AT(helps_bucket), PLAIN, true},
     {"soma_map_helps", NULL, "grow", AT(helps_grow), PLAIN, true},
-    {"soma_map_limits", "Updates that found the cap on deferred memory reached.", NULL, AT(limits), PLAIN, true},
+    {"soma_map_limits", "Tries of updates that found the cap on deferred memory reached.", NULL, AT(limits), PLAIN, true},
     {"soma_map_stalls", "Grace periods that updates found to wait for longer than the map's stall_ns.", NULL,
      AT(stalls), PLAIN, true},
     {"soma_map_table_bytes", "The header and the buckets.", NULL, AT(table_bytes), BYTES, false},

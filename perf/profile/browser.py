@@ -9,8 +9,14 @@ import zlib
 CHANNELS = {2: 3, 6: 4}  # PNG colour types: RGB, RGBA
 
 
+def address(path, fragment):
+    """A page's: of a file, or as it is."""
+    return (path if isinstance(path, str) else path.resolve().as_uri()) + fragment
+
+
 class Browser:
-    def __init__(self, scratch):
+    def __init__(self, scratch, *more):
+        self.more = more
         self.program = shutil.which('chromium') or shutil.which('chromium-browser')
         self.scratch = pathlib.Path(scratch)
 
@@ -21,12 +27,12 @@ class Browser:
 
     def document(self, path, fragment=''):
         """The document's text once its scripts have run."""
-        return self._run('--window-size=1280,900', '--dump-dom', f'{path.resolve().as_uri()}{fragment}')
+        return self._run('--window-size=1280,900', '--dump-dom', *self.more, address(path, fragment))
 
     def screenshot(self, path, picture, fragment='', dark=False):
         picture.unlink(missing_ok=True)
         self._run('--window-size=1280,900', f'--screenshot={picture}', *(['--force-dark-mode'] if dark else []),
-                  f'{path.resolve().as_uri()}{fragment}')
+                  *self.more, address(path, fragment))
         return read_png(picture)
 
 

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: ISC */
+/* http.c - the server of soma/http.h, asked over sockets: every status of every call, every page, maps that come and go while requests
+ * run, readers that stay inside. What browsers make of the page: `pages` beside this file. */
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <soma/http.h>
+#include <soma/metrics.h>
+#include <soma/soma.h>
+
+#include "support.h"
+
+/* ---- A client ---- */
+
+static int connect_to(unsigned port)
+{
+    const struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons((uint16_t)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&address, sizeof address) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+/* The whole answer, to be freed. NULL: there is none. */
+static char *ask(unsigned port, const char *method, const char *path, const char *headers)
+{
+    char request[500];
+    const int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\n%s\r\n",
+                             method, path, headers);
+    const int fd = connect_to(port);
+    if (fd < 0)
+        return NULL;
+    size_t got = 0;
+    char *answer = need(1, 1 << 20);
+    if (write(fd, request, (size_t)len) == len) {
+        for (ssize_t n = 1; n > 0 && got<(1 << 20) - 1; got += n> 0 ? (size_t)n : 0)
+            n = read(fd, answer + got, (1 << 20) - 1 - got);
+    }
+    close(fd);
+    return answer;
+}
+
+static int status_of(const char *answer)
+{
+    int status = 0;
+    return answer && sscanf(answer, "HTTP/1.1 %d ", &status) == 1 ? status : 0;
+}
+
+/* Whether the answer has this status and these words. */
+static bool answers(unsigned port, const char *method, const char *path, const char *headers, int status,
+                    const char *words)
+{
+    char *answer = ask(port, method, path, headers);
+    const bool held = status_of(answer) == status && strstr(answer, words) != NULL;
+    if (!held)
+        printf("# %s %s: %.300s\n", method, path, answer ? answer : "no answer");
+    free(answer);
+    return held;
+}
+
+/* Whether the answer is a good one, without these words. */
+static bool lacks(unsigned port, const char *method, const char *path, const char *words)
+{
+    char *answer = ask(port, method, path, "");
+    const bool held = status_of(answer) == 200 && !strstr(answer, words);
+    free(answer);
+    return held;
+}
+
+/* ---- Cases ---- */
+
+static soma_http *start(const struct soma_http_options *options)
+{
+    soma_http *http = NULL;
+    EXPECT_EQ(soma_http_start(options, &http), SOMA_OK);
+    return http;
+}
+
+static void arguments(const void *setup)
+{
+    (void)setup;
+    soma_http *http = NULL;
+    EXPECT_EQ(soma_http_start(NULL, NULL), SOMA_E_INVALID);
+    const struct soma_http_options wrong[] = {
+        {.struct_size = 1}, {.address = "localhost"}, {.address = ""}, {.port = 65536}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
+        EXPECT_EQ(soma_http_start(&wrong[i], &http), SOMA_E_INVALID);
+    const struct soma_http_options far = {.address = "192.0.2.1"};
+    EXPECT_EQ(soma_http_start(&far, &http), SOMA_E_IO);
+    EXPECT(http == NULL);
+    http = start(&(struct soma_http_options){.struct_size = sizeof(struct soma_http_options), .address = "127.0.0.1"});
+    const struct soma_http_options taken = {.port = soma_http_port(http)};
+    soma_http *second = NULL;
+    EXPECT_EQ(soma_http_start(&taken, &second), SOMA_E_IO);
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    EXPECT_EQ(soma_u64_new(NULL, &words), SOMA_OK);
+    EXPECT_EQ(soma_map_new(NULL, &bytes), SOMA_OK);
+    EXPECT_EQ(soma_http_add_u64(NULL, "a", words), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_add_u64(http, NULL, words), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_add_u64(http, "a", NULL), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_add_map(http, "a", NULL), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_add_map(http, "\xff", bytes), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_add_u64(http, "a", words), SOMA_INSERTED);
+    EXPECT_EQ(soma_http_add_map(http, "a", bytes), SOMA_EXISTS);
+    EXPECT_EQ(soma_http_add_map(http, "b", bytes), SOMA_INSERTED);
+    EXPECT_EQ(soma_http_remove_wait(http, NULL), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_remove_wait(NULL, "a"), SOMA_E_INVALID);
+    EXPECT_EQ(soma_http_remove_wait(http, "c"), SOMA_ABSENT);
+    EXPECT_EQ(soma_http_remove_wait(http, "a"), SOMA_REMOVED);
+    EXPECT_EQ(soma_http_remove_wait(http, "a"), SOMA_ABSENT);
+    EXPECT(answers(soma_http_port(http), "GET", "/metrics", "", 200, "soma_map_entries{map=\"b\"} 0\n"));
+    EXPECT(lacks(soma_http_port(http), "GET", "/metrics", "{map=\"a\""));
+    EXPECT_EQ(soma_http_port(NULL), 0);
+    soma_http_stop_wait(http);
+    soma_http_stop_wait(NULL);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+    verified(25);
+}
+
+static void pages(const void *setup)
+{
+    (void)setup;
+    soma_http *http = start(&(struct soma_http_options){.title = "<b>&amp; co"});
+    const unsigned port = soma_http_port(http);
+    EXPECT(port > 0);
+    EXPECT(answers(port, "GET", "/", "", 200, "\r\n\r\n<!doctype html>"));
+    EXPECT(answers(port, "GET", "/", "", 200, "<title>&lt;b>&amp;amp; co</title>"));
+    EXPECT(answers(port, "GET", "/", "", 200, "Content-Security-Policy: default-src 'none'"));
+    EXPECT(lacks(port, "GET", "/", "@TITLE@"));
+    EXPECT(answers(port, "GET", "/metrics", "", 200, "Content-Type: " SOMA_METRICS_TYPE "\r\n"));
+    EXPECT(
+        answers(port, "GET", "/metrics", "Accept: text/html\r\n", 200, "Content-Type: text/plain; charset=utf-8\r\n"));
+    EXPECT(answers(port, "GET", "/metrics", "", 200, "\n# EOF\n"));
+    EXPECT(answers(port, "GET", "/metrics?x=1", "", 200, "Cache-Control: no-store\r\n"));
+    EXPECT(answers(port, "GET", "/healthz", "", 200, "\r\n\r\nok\n"));
+    EXPECT(answers(port, "HEAD", "/metrics", "", 200, "Content-Length: "));
+    EXPECT(lacks(port, "HEAD", "/metrics", "# EOF"));
+    EXPECT(answers(port, "GET", "/nowhere", "", 404, "there are /, /metrics and /healthz"));
+    EXPECT(answers(port, "POST", "/", "Content-Length: 0\r\n", 405, "Allow: GET, HEAD"));
+    soma_http_stop_wait(http);
+    EXPECT_EQ(connect_to(port), -1);
+    verified(15);
+}
+
+/* ---- Maps that come and go ---- */
+
+struct traffic {
+    soma_http *http;
+    unsigned port;
+    bool over; /* under the lock */
+    pthread_mutex_t lock;
+};
+
+static bool traffic_over(struct traffic *traffic)
+{
+    pthread_mutex_lock(&traffic->lock);
+    const bool over = traffic->over;
+    pthread_mutex_unlock(&traffic->lock);
+    return over;
+}
+
+/* What is freed right behind its removal is where a request that still looks at it would be caught. */
+static void come_and_go(struct traffic *traffic)
+{
+    uint64_t turns = 0;
+    for (const double end = now_seconds() + test_seconds() / 4; now_seconds() < end; turns++) {
+        soma_u64 *map = NULL;
+        EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+        for (uint64_t key = 0; key < 100; key++)
+            EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_http_add_u64(traffic->http, "passing", map), SOMA_INSERTED);
+        usleep((unsigned)(turns % 3) * 500);
+        EXPECT_EQ(soma_http_remove_wait(traffic->http, "passing"), SOMA_REMOVED);
+        soma_u64_free(map);
+    }
+    verified(turns);
+}
+
+static void visit(unsigned index, void *arg)
+{
+    struct traffic *traffic = arg;
+    if (index == 0) {
+        come_and_go(traffic);
+        pthread_mutex_lock(&traffic->lock);
+        traffic->over = true;
+        pthread_mutex_unlock(&traffic->lock);
+        return;
+    }
+    uint64_t seen = 0;
+    while (!traffic_over(traffic)) {
+        char *answer = ask(traffic->port, "GET", "/metrics", "");
+        EXPECT_EQ(status_of(answer), 200);
+        const char *entries = answer ? strstr(answer, "soma_map_entries{map=\"passing\"} ") : NULL;
+        EXPECT(answer != NULL && strstr(answer, "\n# EOF\n") != NULL);
+        EXPECT(!entries || strncmp(entries + 32, "100\n", 4) == 0);
+        seen += entries != NULL;
+        free(answer);
+    }
+    verified(seen);
+}
+
+static void coming_and_going(const void *setup)
+{
+    (void)setup;
+    struct traffic traffic = {.http = start(NULL), .lock = PTHREAD_MUTEX_INITIALIZER};
+    traffic.port = soma_http_port(traffic.http);
+    crew_run(3, visit, &traffic);
+    soma_http_stop_wait(traffic.http);
+    soma_barrier_wait();
+}
+
+/* ---- Health ---- */
+
+static void health(const void *setup)
+{
+    (void)setup;
+    soma_http *http = start(&(struct soma_http_options){.stall_ns = 50000000});
+    const unsigned port = soma_http_port(http);
+    EXPECT(answers(port, "GET", "/healthz", "", 200, "ok"));
+    soma_read_enter();
+    answers(port, "GET", "/healthz", "", 200, "ok"); /* from here on it waits, if none was pending before */
+    answers(port, "GET", "/healthz", "", 200, "ok");
+    sleep_ms(100);
+    char thread[60];
+    snprintf(thread, sizeof thread, "holds memory back: thread %d, for 0.", (int)getpid());
+    EXPECT(answers(port, "GET", "/healthz", "", 503, thread));
+    EXPECT(answers(port, "GET", "/healthz", "", 503, "the limit is 0.050 s"));
+    soma_read_exit();
+    EXPECT(answers(port, "GET", "/healthz", "", 200, "ok"));
+    soma_http_stop_wait(http);
+    verified(4);
+}
+
+static const struct test_case cases[] = {
+    {"arguments", arguments, NULL},
+    {"pages", pages, NULL},
+    {"coming and going", coming_and_going, NULL},
+    {"health", health, NULL},
+};
+
+int main(int argc, char **argv)
+{
+    return test_main(argc, argv, cases, sizeof cases / sizeof *cases);
+}
