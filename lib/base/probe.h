@@ -1,22 +1,9 @@
 /* SPDX-License-Identifier: ISC */
-/* probe.h - USDT probes, for perf, bpftrace, SystemTap and perf/profile/run.
+/* probe.h - USDT probes, for perf, bpftrace, SystemTap and perf/profile/run. docs/probes.md says what each tells.
  *
- * With -Dusdt=enabled a probe is one nop, and a note in the file that says where it is and where its arguments are.
- * Without, it is nothing at all, and its arguments are not looked at: they must do nothing. The provider is `soma`.
- *
- *   name            arguments                      when
- *   cas_failed      edge                           a swap of an edge found another edge than expected
- *   update_retry    map, hash                      an update starts again because another one got in its way
- *   help_unlink     entry                          a walk takes out an entry that is frozen but still linked, or tries to
- *   help_bucket     bucket, its word               a walk takes out a sentinel that is going, or finishes one that is coming
- *   help_grow       map, first and last bucket     an update sets up a block of new buckets
- *   grow_begin      map, log2 of the buckets       a thread commits memory for so many buckets; another may do so as well
- *   grow_end        map, log2 of the buckets       the last block of them is set up
- *   shrink_begin    map, log2 of the buckets       the upper half of so many buckets is on its way out; as grow_begin
- *   shrink_end      map, log2 of the buckets       its memory has been given back
- *   stall           waited in ns, reader's thread  a stall callback is called
- *   at_limit        map                            an update found the cap on deferred memory reached
- */
+ * With -Dusdt=enabled a probe is a test of its semaphore, which listeners raise, and behind that one nop, and a note in the file
+ * that says where it is and where its arguments are. So arguments are computed only when somebody listens. Without, it is nothing
+ * at all. Arguments must do nothing either way. The provider is `soma`. */
 #ifndef SOMA_BASE_PROBE_H
 #define SOMA_BASE_PROBE_H
 
@@ -24,17 +11,42 @@
 
 #ifdef HAVE_USDT
 
+#define _SDT_HAS_SEMAPHORES 1
+#define STAP_SDT_ARG_CONSTRAINT nr /* in registers: not every listener can find an argument by a symbol */
 #include <sys/sdt.h>
 
-#define SOMA_PROBE1(name, a) STAP_PROBE1(soma, name, a)
-#define SOMA_PROBE2(name, a, b) STAP_PROBE2(soma, name, a, b)
-#define SOMA_PROBE3(name, a, b, c) STAP_PROBE3(soma, name, a, b, c)
+#include "base/attr.h"
+
+/* Every probe that there is. */
+#define PROBES(each)                                                                                                   \
+    each(get_begin) each(get_end) each(update_begin) each(update_end) each(section_begin) each(section_end)            \
+        each(cas_failed) each(update_retry) each(help_link) each(help_unlink) each(help_bucket) each(help_grow)        \
+            each(grow_begin) each(grow_end) each(shrink_begin) each(shrink_end) each(retire) each(grace_begin)         \
+                each(grace_wait) each(grace_end) each(stall) each(at_limit) each(view_open) each(view_close)
+
+/* How many listen. The kernel or a debugger writes it. */
+#define PROBE_SEMAPHORE(name)                                                                                          \
+    extern volatile unsigned short soma_##name##_semaphore __attribute__((visibility("hidden")));
+PROBES(PROBE_SEMAPHORE)
+#undef PROBE_SEMAPHORE
+
+#define SOMA_PROBE(name, count, ...)                                                                                   \
+    do {                                                                                                               \
+        if (UNLIKELY(soma_##name##_semaphore != 0))                                                                    \
+            STAP_PROBE##count(soma, name, __VA_ARGS__);                                                                \
+    } while (0)
+
+#define SOMA_PROBE1(name, a) SOMA_PROBE(name, 1, a)
+#define SOMA_PROBE2(name, a, b) SOMA_PROBE(name, 2, a, b)
+#define SOMA_PROBE3(name, a, b, c) SOMA_PROBE(name, 3, a, b, c)
+#define SOMA_PROBE4(name, a, b, c, d) SOMA_PROBE(name, 4, a, b, c, d)
 
 #else
 
 #define SOMA_PROBE1(name, a) ((void)0)
 #define SOMA_PROBE2(name, a, b) ((void)0)
 #define SOMA_PROBE3(name, a, b, c) ((void)0)
+#define SOMA_PROBE4(name, a, b, c, d) ((void)0)
 
 #endif
 

@@ -225,6 +225,7 @@ ALWAYS_INLINE enum soma_status soma__dir_walk(const struct soma__dir *dir, unsig
             if ((edge & EDGE_FROZEN) == 0)
                 dir->shape.list.settle(&dir->shape.list, self, node, &edge);
             if ((edge & (EDGE_FROZEN | EDGE_TENTATIVE)) == 0) {
+                SOMA_PROBE1(help_link, node);
                 soma__order_helped(&dir->shape.list, self, EVENT_HELP_LINK);
                 continue;
             }

@@ -416,12 +416,14 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
+    SOMA_PROBE4(get_begin, map, wanted.hash, key, key_len);
     const struct soma__section section = soma__section_enter();
     uint64_t word;
     const struct soma__node *node = find(&map->core, &wanted, SOMA__NOW, &word);
     if (node)
         copy_out(node, word, buf, cap, len);
     soma__section_exit(section);
+    SOMA_PROBE3(get_end, map, wanted.hash, node ? SOMA_OK : SOMA_ABSENT);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
@@ -432,12 +434,14 @@ enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t k
         return SOMA_E_INVALID;
     }
     const struct key wanted = hashed(&map->core, key, key_len);
+    SOMA_PROBE4(get_begin, map, wanted.hash, key, key_len);
     const struct soma__section section = soma__section_enter();
     uint64_t word;
     const struct soma__node *node = find(&map->core, &wanted, SOMA__NOW, &word);
     if (node && value)
         *value = entry_value(node);
     soma__section_exit(section);
+    SOMA_PROBE3(get_end, map, wanted.hash, node ? SOMA_OK : SOMA_ABSENT);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
@@ -464,6 +468,7 @@ static size_t get_flight(const struct core *core, const struct soma_bytes *keys,
         if (found)
             found[i] = node != NULL;
         hits += node != NULL;
+        SOMA_PROBE3(get_end, core, wanted[i].hash, node ? SOMA_OK : SOMA_ABSENT);
     }
     return hits;
 }
@@ -693,6 +698,7 @@ static void digest_update(const struct update *update, uint64_t state, enum soma
 /* All attempts of an update, inside a section. */
 static enum soma_status attempts(struct update *update, decide_fn decide, struct soma_bytes *old)
 {
+    SOMA_PROBE4(update_begin, update->core, update->key.hash, update->key.data, update->key.len);
     update->versions = soma__clock_runs(&update->core->clock);
     uint64_t state = SOMA_FNV1A64_BASIS;
     if (core_digests(update->core))
@@ -706,6 +712,7 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
     drop_fresh(update);
     if (core_digests(update->core))
         digest_update(update, state, status);
+    SOMA_PROBE3(update_end, update->core, update->key.hash, status);
     return status;
 }
 
@@ -851,6 +858,7 @@ enum soma_status soma_map_get_version(const soma_map *map, const void *key, size
     static const struct order order;
     struct core *core = (struct core *)(uintptr_t)&map->core;
     struct update update = {.core = core, .key = hashed(core, key, key_len), .order = &order, .asked = true};
+    SOMA_PROBE4(get_begin, map, update.key.hash, key, key_len);
     enum soma_status status;
     bool asked;
     do {
@@ -868,6 +876,7 @@ enum soma_status soma_map_get_version(const soma_map *map, const void *key, size
         if (!asked)
             status = run_update(&update, decide_ask, NULL);
     } while (!asked && status >= 0);
+    SOMA_PROBE3(get_end, core, update.key.hash, status);
     return status;
 }
 

@@ -56,6 +56,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     soma__owner_init(&core->owner,
                      options->deferred_bytes_max ? options->deferred_bytes_max : SOMA_DEFERRED_BYTES_DEFAULT);
     core->owner.release = shape->release;
+    core->owner.of = core;
     core->kind = shape;
     core->owner.gone = core_gone;
     core->flags = options->flags;
@@ -335,7 +336,7 @@ static void report_stall(struct core *core)
     const struct soma_stall stall = {.waited_ns = seen.waited_ns,
                                      .deferred_bytes = soma__owner_deferred(&core->owner),
                                      .reader_thread = seen.thread};
-    SOMA_PROBE2(stall, stall.waited_ns, stall.reader_thread);
+    SOMA_PROBE3(stall, stall.waited_ns, stall.reader_thread, core);
     soma__tally_count(&core->stripes[0].tally, 0, EVENT_STALL);
     if (core->stall)
         core->stall(&stall, core->ctx);

@@ -215,6 +215,7 @@ static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t hash, ui
     const struct soma__section section = soma__section_enter();
     const enum soma_status status = find_at(&map->core, hash, SOMA__NOW, value);
     soma__section_exit(section);
+    SOMA_PROBE3(get_end, map, soma__mix_inverse(&map->core.hash.mix, hash), status);
     return status;
 }
 
@@ -231,6 +232,7 @@ static NOINLINE enum soma_status get_first(const soma_u64 *map, uint64_t key, ui
  * has under way, and the more of their cache misses overlap. */
 enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
 {
+    SOMA_PROBE4(get_begin, map, key, NULL, sizeof key);
     struct soma__reader *self = soma__self;
     if (UNLIKELY(!self || !map))
         return get_first(map, key, value);
@@ -241,6 +243,7 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
     soma__section_close(section);
     if (UNLIKELY(found == FOUND_MARKED))
         return get_slow(map, hash, value);
+    SOMA_PROBE3(get_end, map, key, found == FOUND_NOT ? SOMA_ABSENT : SOMA_OK);
     if (found == FOUND_NOT)
         return SOMA_ABSENT;
     if (value)
@@ -291,6 +294,7 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
         uint64_t value = 0;
         if (soma__cell_find(bucket, hashes[i], &value)) {
             hits += answer_at(i, true, value, values, found);
+            SOMA_PROBE3(get_end, core, keys[i], SOMA_OK);
             continue;
         }
         edges[more] = edge_onward(dir, bucket, hashes[i]);
@@ -304,6 +308,7 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
         const bool hit =
             found_it == FOUND_MARKED ? find_at(core, hashes[away[k]], SOMA__NOW, &value) == SOMA_OK : found_it == FOUND;
         hits += answer_at(away[k], hit, value, values, found);
+        SOMA_PROBE3(get_end, core, keys[away[k]], hit ? SOMA_OK : SOMA_ABSENT);
     }
     return hits;
 }
@@ -550,6 +555,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
                             .self = self,
                             .hash = soma__mix_hash(&core->hash.mix, order->key),
                             .versions = soma__clock_runs(&core->clock)};
+    SOMA_PROBE4(update_begin, core, order->key, NULL, sizeof order->key);
     uint64_t state = SOMA_FNV1A64_BASIS;
     if (core_digests(core)) /* beside the lookup, whose cache misses leave time for it */
         state = soma__fnv1a64_word(order->key, state);
@@ -563,6 +569,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
         soma__word_drop(&core->dir, update.fresh);
     if (core_digests(core))
         digest_update(core, self, update.hash, state, status, *old, update.stored);
+    SOMA_PROBE3(update_end, core, order->key, status);
     return status;
 }
 

@@ -27,6 +27,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "rcu/private.h"
 
 static struct {
@@ -58,6 +59,7 @@ void soma__claim_drop(void)
 static void complete(uint64_t number)
 {
     atom_store_rel(&grace.completed, number);
+    SOMA_PROBE1(grace_end, number);
 }
 
 /* order GRACE-4 acquire | guarded by: completed | pairs: GRACE-3 */
@@ -142,7 +144,8 @@ static void start(void)
         r->snapshot = reader_word(r);
         r->pending = (r->snapshot & 1) != 0;
     }
-    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7: from here on readers are waited for */
+    atom_store_rlx(&grace.start_ns, now_ns());               /* GRACE-7: from here on readers are waited for */
+    SOMA_PROBE1(grace_begin, atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
 }
 
 static bool pending(void)
@@ -156,6 +159,7 @@ static void still_pending(uint64_t now)
     atom_store_rlx(&grace.seen_ns, now);                          /* GRACE-7 */
     if (waited > atom_load_rlx(&grace.longest))                   /* GRACE-7: written behind the claim */
         atom_store_rlx(&grace.longest, waited);                   /* GRACE-7 */
+    SOMA_PROBE3(grace_wait, atom_load_rlx(&grace.started), waited, atom_load_rlx(&grace.blocker)); /* GRACE-7 */
 }
 
 static void finish_if_done(void)

@@ -31,6 +31,7 @@
 struct soma__owner {
     void (*release)(struct soma__owner *owner, uint64_t a, uint64_t b); /* frees one retired item */
     void (*gone)(struct soma__owner *owner);                            /* the last reference went */
+    const void *of;                                                     /* the map, for probes, or NULL */
     struct atom refs;                                                   /* one for the map, one a chunk */
     struct atom deferred;                                               /* bytes taken from the cap */
     uint64_t deferred_max;

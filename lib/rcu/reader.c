@@ -18,6 +18,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "mem/mem.h"
 #include "rcu/private.h"
 
@@ -309,10 +310,12 @@ void soma_read_enter(void)
     atom_compiler_barrier();
     if (section.after != 0)
         section.self->outer = section.after;
+    SOMA_PROBE2(section_begin, section.self, section.self->depth);
 }
 
 static void program_exit(struct soma__reader *self)
 {
+    SOMA_PROBE2(section_end, self, self->depth);
     struct soma__section section = {.self = self, .after = 0};
     if (self->depth == 1) {
         section.after = self->outer;

@@ -23,6 +23,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "mem/mem.h"
 #include "rcu/private.h"
 
@@ -56,6 +57,7 @@ void soma__owner_init(struct soma__owner *owner, uint64_t deferred_max)
     atom_store_rlx(&owner->refs, 1);     /* not yet shared */
     atom_store_rlx(&owner->deferred, 0); /* not yet shared */
     owner->deferred_max = deferred_max;
+    owner->of = NULL;
 }
 
 /* order RETIRE-1 acqrel | guards: every use of the owner before | pairs: RETIRE-1
@@ -236,6 +238,7 @@ void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t by
 {
     struct soma__chunk *chunk = self->prepared;
     ASSERT("T2", chunk->count < CHUNK_ITEMS && chunk->credit - chunk->used >= bytes);
+    SOMA_PROBE3(retire, chunk->owner->of, a, bytes);
     chunk->items[chunk->count].a = a;
     chunk->items[chunk->count].b = b;
     chunk->count++;

@@ -3,6 +3,7 @@
 #include "view/view.h"
 
 #include "base/check.h"
+#include "base/probe.h"
 #include "map/bytes.h"
 #include "map/sums.h"
 #include "map/version.h"
@@ -27,6 +28,7 @@ static enum soma_status open_wait(struct core *core, soma_view **out)
         soma__mem_free(view, sizeof *view);
         return status;
     }
+    SOMA_PROBE2(view_open, core, view->at);
     *out = view;
     return SOMA_OK;
 }
@@ -50,6 +52,7 @@ void soma_view_close(soma_view *view)
     const uint64_t sums = atom_load_rlx(&view->sums); /* VIEW-2: ordered by the caller, who alone has the view */
     if (sums != 0)
         soma__sums_free((struct soma__sums *)(uintptr_t)sums);
+    SOMA_PROBE2(view_close, core, at);
     soma__clock_leave(&core->clock, view->slot);
     soma__mem_free(view, sizeof *view);
     core_view_closed(core, at);

@@ -16,7 +16,11 @@ from symbols import Mappings, Symbols, load_segments, name_stacks
 TRACEFS = [pathlib.Path('/sys/kernel/tracing'), pathlib.Path('/sys/kernel/debug/tracing')]
 BUFFERS_MIB = 128   # of all CPUs together: stacks come in bursts while a map grows
 STACK_BYTES = 4096  # copied at each event, to be unwound by DWARF
-NOTE = re.compile(r'Provider: (\S+)\s+Name: (\S+)\s+Location: (0x[0-9a-f]+), Base: (0x[0-9a-f]+)')
+NOTE = re.compile(r'Provider: (\S+)\s+Name: (\S+)\s+Location: (0x[0-9a-f]+), Base: (0x[0-9a-f]+), Semaphore: (0x[0-9a-f]+)')
+
+# Where threads meet. The others (docs/probes.md) tell of every call.
+MEETINGS = ['cas_failed', 'update_retry', 'help_link', 'help_unlink', 'help_bucket', 'help_grow', 'grow_begin', 'grow_end',
+            'shrink_begin', 'shrink_end', 'stall', 'at_limit']
 
 
 # ---- Finding the probes ----
@@ -31,18 +35,21 @@ def files_of(command):
 
 
 def probes_of(path):
-    """{(name, offset in the file)} of Soma's probes in a file."""
+    """{(name, offset in the file, offset of its semaphore)} of Soma's probes in a file that tell of meetings."""
     text = subprocess.run(['readelf', '-nW', path], capture_output=True, text=True, check=False).stdout
     sections = subprocess.run(['readelf', '-SW', path], capture_output=True, text=True, check=False).stdout
     base = re.search(r' \.stapsdt\.base +\S+ +([0-9a-f]+)', sections)
     found = set()
-    for provider, name, location, noted_base in NOTE.findall(text):
-        if provider != 'soma':
+    data = re.search(r' \.probes +\S+ +([0-9a-f]+) +([0-9a-f]+)', sections)
+    for provider, name, location, noted_base, semaphore in NOTE.findall(text):
+        if provider != 'soma' or name not in MEETINGS:
             continue
-        address = int(location, 16) + (int(base[1], 16) - int(noted_base, 16) if base else 0)
+        moved = int(base[1], 16) - int(noted_base, 16) if base else 0
+        address = int(location, 16) + moved
+        counter = int(semaphore, 16) - int(data[1], 16) + int(data[2], 16) if data else 0
         for start, at, size in load_segments(path):
             if at <= address < at + size:
-                found.add((name, address - at + start))
+                found.add((name, address - at + start, counter))
     return found
 
 
@@ -71,8 +78,8 @@ class Uprobes:
     def __enter__(self):
         try:
             for path in self.files:
-                for name, offset in sorted(probes_of(path)):
-                    self._write(f'p:{self.group}/{name}{self.mark} {path}:{offset:#x}\n')
+                for name, offset, counter in sorted(probes_of(path)):
+                    self._write(f'p:{self.group}/{name}{self.mark} {path}:{offset:#x}({counter:#x})\n')
                     self.names.add(name)
         except OSError as error:
             self.__exit__()
@@ -129,7 +136,8 @@ def by_breakpoints(job):
     if not library.exists():
         raise Skipped('the counting library could not be built (it is for x86-64)')
     prefix = job.scratch / 'probes'
-    run_program(job.command, job.settings, {'LD_PRELOAD': preload(library), 'SOMA_COUNT_PROBES': str(prefix)})
+    run_program(job.command, job.settings, {'LD_PRELOAD': preload(library), 'SOMA_COUNT_PROBES': str(prefix),
+                                             'SOMA_COUNT_ONLY': ' '.join(MEETINGS) + ' '})
     reports = sorted(job.scratch.glob('probes.*.stacks'))
     if not reports:
         raise Skipped('the program left no counts: it did not end by exit(), or preloading is not possible')

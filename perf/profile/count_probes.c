@@ -24,6 +24,7 @@
 
 struct probe {
     uintptr_t address;
+    unsigned short *semaphore; /* to be raised, or the probe is passed by */
     char name[NAME_ROOM];
 };
 
@@ -50,6 +51,18 @@ static const ElfW(Shdr) * section_named(const struct image *image, const char *n
     return NULL;
 }
 
+/* SOMA_COUNT_ONLY: the names of those that are to be counted, each with a space behind it. */
+static bool wanted(const char *name)
+{
+    const char *only = getenv("SOMA_COUNT_ONLY");
+    const size_t len = strlen(name);
+    for (const char *at = only; at && *at; at += strcspn(at, " ") + 1) {
+        if (strncmp(at, name, len) == 0 && at[len] == ' ')
+            return true;
+    }
+    return !only;
+}
+
 /* A note's content: location, base, semaphore; then provider, name and arguments, each ended by a zero. */
 static void add_probe(const struct image *image, const char *content, uintptr_t base)
 {
@@ -57,10 +70,12 @@ static void add_probe(const struct image *image, const char *content, uintptr_t 
     memcpy(words, content, sizeof words);
     const char *provider = content + sizeof words;
     const char *name = provider + strlen(provider) + 1;
-    if (strcmp(provider, PROVIDER) != 0 || probe_count == PROBES_MAX)
+    if (strcmp(provider, PROVIDER) != 0 || probe_count == PROBES_MAX || !wanted(name))
         return;
     struct probe *probe = &probes[probe_count];
-    probe->address = words[0] + (base ? base - words[1] : 0) + image->bias;
+    const uintptr_t moved = (base ? base - words[1] : 0) + image->bias;
+    probe->address = words[0] + moved;
+    probe->semaphore = words[2] ? (unsigned short *)(words[2] + moved) : NULL;
     snprintf(probe->name, sizeof probe->name, "%s", name);
     if (*(const unsigned char *)probe->address == NOP)
         probe_count++;
@@ -150,6 +165,8 @@ static bool plant(const struct probe *probe)
     if (mprotect(memory, probe->address + 1 - page, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
         return false;
     *(unsigned char *)probe->address = BREAKPOINT;
+    if (probe->semaphore)
+        ++*probe->semaphore;
     return mprotect(memory, probe->address + 1 - page, PROT_READ | PROT_EXEC) == 0;
 }
 
