@@ -102,7 +102,11 @@ SOMA_API enum soma_backend soma_any_u64_backend(const soma_any_u64 *map);
 /** soma_any_u64_raw() - the map underneath, for calls that are not here; NULL unless it is the lock-free one. */
 SOMA_API soma_u64 *soma_any_u64_raw(const soma_any_u64 *map);
 
-/* As soma_u64_*(), but for what is said at the head of this file. */
+/**
+ * soma_any_u64_free() - as soma_u64_free(); and so all that follow: each as the call of soma_u64_ with its name, but for what is
+ * said at the head of this file. soma_any_u64_update() runs its function never under a lock, so that it may look things
+ * up in any map; it runs again if the value has changed meanwhile.
+ */
 SOMA_API void soma_any_u64_free(soma_any_u64 *map);
 SOMA_API enum soma_status soma_any_u64_get(const soma_any_u64 *map, uint64_t key, uint64_t *value);
 SOMA_API size_t soma_any_u64_get_many(const soma_any_u64 *map, const uint64_t *keys, size_t n, uint64_t *values,
@@ -115,7 +119,6 @@ SOMA_API enum soma_status soma_any_u64_cas(soma_any_u64 *map, uint64_t key, uint
 SOMA_API enum soma_status soma_any_u64_remove(soma_any_u64 *map, uint64_t key, uint64_t *old);
 SOMA_API enum soma_status soma_any_u64_remove_if(soma_any_u64 *map, uint64_t key, uint64_t expected, uint64_t *actual);
 SOMA_API enum soma_status soma_any_u64_fetch_add(soma_any_u64 *map, uint64_t key, uint64_t delta, uint64_t *old);
-/** @fn never runs under a lock, so it may look things up in any map; it runs again if the value has changed meanwhile. */
 SOMA_API enum soma_status soma_any_u64_update(soma_any_u64 *map, uint64_t key, soma_u64_update_fn fn, void *ctx);
 SOMA_API enum soma_status soma_any_u64_put_many(soma_any_u64 *map, const uint64_t *keys, const uint64_t *values,
                                                 size_t n, size_t *done);
@@ -143,13 +146,16 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_any_map_new(const struct soma_map_
 SOMA_API enum soma_backend soma_any_map_backend(const soma_any_map *map);
 SOMA_API soma_map *soma_any_map_raw(const soma_any_map *map);
 
-/* As soma_map_*(), but for what is said at the head of this file. */
+/**
+ * soma_any_map_free() - as soma_map_free(); and so all that follow: each as the call of soma_map_ with its name, but for what is
+ * said at the head of this file. soma_any_map_get_many() counts a key as not found if there is no memory for a copy;
+ * soma_any_map_update() is as soma_any_u64_update(), and allocates a copy of values over 256 bytes.
+ */
 SOMA_API void soma_any_map_free(soma_any_map *map);
 SOMA_API enum soma_status soma_any_map_get_copy(const soma_any_map *map, const void *key, size_t key_len, void *buf,
                                                 size_t cap, size_t *len);
 SOMA_API enum soma_status soma_any_map_get_ref(const soma_any_map *map, const void *key, size_t key_len,
                                                struct soma_bytes *value);
-/** Without memory for a copy, a key counts as not found. */
 SOMA_API size_t soma_any_map_get_many(const soma_any_map *map, const struct soma_bytes *keys, size_t n,
                                       struct soma_bytes *values, bool *found);
 SOMA_API enum soma_status soma_any_map_put(soma_any_map *map, const void *key, size_t key_len, const void *value,
@@ -172,7 +178,6 @@ SOMA_API enum soma_status soma_any_map_remove_if(soma_any_map *map, const void *
                                                  const void *expected, size_t expected_len, struct soma_bytes *actual);
 SOMA_API enum soma_status soma_any_map_fetch_add(soma_any_map *map, const void *key, size_t key_len, uint64_t delta,
                                                  uint64_t *old);
-/** As soma_any_u64_update(). Allocates: a copy of the value, for values over 256 bytes. */
 SOMA_API enum soma_status soma_any_map_update(soma_any_map *map, const void *key, size_t key_len, soma_map_update_fn fn,
                                               void *ctx);
 SOMA_API enum soma_status soma_any_map_put_many(soma_any_map *map, const struct soma_bytes *keys,

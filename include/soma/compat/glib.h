@@ -561,7 +561,7 @@ static inline gboolean soma_g_hash_table_steal(soma_g_hash_table *table, gconstp
 
 /* ---- Walking ---- */
 
-/** What a walk does with an entry; TRUE ends the walk. */
+/** soma_g_hash_table_visit_fn - what a walk does with an entry; TRUE ends the walk. */
 typedef gboolean (*soma_g_hash_table_visit_fn)(soma_g_hash_table *table, const struct soma_pairs_pair *pair, void *ctx);
 
 /** What the visitors below carry along; of its fields, those that the visitor needs. */

@@ -63,7 +63,7 @@ struct soma_kh_walk {
 #define SOMA_KH_BATCH 64
 #define SOMA_KH_ROOM(size) ((size) > 2048 / SOMA_KH_BATCH ? 1 + 2047 / (size) : SOMA_KH_BATCH)
 
-/** As soma_kh_NAME_update_fn, below, by address. */
+/** soma_kh_update_fn - as soma_kh_NAME_update_fn, below, by address. */
 typedef enum soma_status (*soma_kh_update_fn)(const void *key, bool present, void *value, void *ctx);
 
 /** What an update is asked for; of its fields, those that the update needs. */

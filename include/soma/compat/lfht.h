@@ -82,7 +82,7 @@ struct soma_lfht_iter {
     unsigned long hashes[SOMA_LFHT_FETCH];
 };
 
-/** Whether a node has a key. Called inside a read section of Soma's; it must not wait. */
+/** soma_lfht_match_fct - whether a node has a key. Called inside a read section of Soma's; it must not wait. */
 typedef int (*soma_lfht_match_fct)(struct soma_lfht_node *node, const void *key);
 
 /** Flags of soma_lfht_new(). */
