@@ -14,6 +14,7 @@
 
 #include "base/check.h"
 #include "diff/difference.h"
+#include "base/guard.h"
 #include "diff/patch.h"
 #include "map/bytes.h"
 #include "map/core.h"
@@ -81,7 +82,7 @@ enum soma_status soma_patch_fits(const soma_view *view, struct soma_bytes bytes,
     enum soma_status status = soma__patch_open(bytes, &info, &reader);
     if (status != SOMA_OK)
         return status;
-    if (!view || view->core->kind->words != info.words) {
+    if (!LIVES(view, WHAT_VIEW) || view->core->kind->words != info.words) {
         MISUSE("view is NULL, or of the other kind of map than the patch");
         return SOMA_E_INVALID;
     }
@@ -303,7 +304,7 @@ static enum soma_status apply(struct core *core, struct soma_bytes bytes, struct
 
 enum soma_status soma_patch_apply_u64_wait(soma_u64 *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
 {
-    if (!map) {
+    if (!LIVES(map, WHAT_WORDS)) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -312,7 +313,7 @@ enum soma_status soma_patch_apply_u64_wait(soma_u64 *map, struct soma_bytes byte
 
 enum soma_status soma_patch_apply_map_wait(soma_map *map, struct soma_bytes bytes, struct soma_patch_outcome *outcome)
 {
-    if (!map) {
+    if (!LIVES(map, WHAT_BYTES)) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }

@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "base/size.h"
 #include "map/bytes.h"
 #include "map/core.h"
@@ -260,7 +261,7 @@ static enum soma_status compare_views(const soma_view *a, const soma_view *b, bo
 /* Whether they are views, of one kind of map. */
 static bool comparable(const soma_view *a, const soma_view *b)
 {
-    return a && b && a->core->kind->words == b->core->kind->words;
+    return LIVES(a, WHAT_VIEW) && LIVES(b, WHAT_VIEW) && a->core->kind->words == b->core->kind->words;
 }
 
 enum soma_status soma_diff_views(const soma_view *a, const soma_view *b, soma_diff_fn fn, void *ctx)

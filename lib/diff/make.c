@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "diff/difference.h"
+#include "base/guard.h"
 #include "diff/patch.h"
 #include "map/core.h"
 #include "view/view.h"
@@ -104,7 +105,7 @@ static void add_all(struct patch_writer *writer, const struct collection *all)
 
 enum soma_status soma_patch_make(const soma_view *a, const soma_view *b, soma_patch **out)
 {
-    if (!a || !b || !out || a->core->kind->words != b->core->kind->words) {
+    if (!LIVES(a, WHAT_VIEW) || !LIVES(b, WHAT_VIEW) || !out || a->core->kind->words != b->core->kind->words) {
         MISUSE("a view or out is NULL, or the views are of different kinds of map");
         return SOMA_E_INVALID;
     }

@@ -10,6 +10,7 @@
 #include "base/attr.h"
 #include "base/check.h"
 #include "diff/difference.h"
+#include "base/guard.h"
 #include "hash/hash.h"
 #include "map/bytes.h"
 #include "mem/mem.h"
@@ -273,21 +274,22 @@ enum soma_status soma__patch_finish(struct patch_writer *writer, enum soma_statu
         return status == SOMA_OK ? SOMA_E_NOMEM : status;
     }
     *out = patch;
+    BORN(patch, WHAT_PATCH, NULL);
     return SOMA_OK;
 }
 
 void soma_patch_free(soma_patch *patch)
 {
-    if (!patch)
+    if (!patch || !ENDS(patch, WHAT_PATCH))
         return;
     soma__wire_free(&patch->out);
-    soma__mem_free(patch, sizeof *patch);
+    BURY(patch, sizeof *patch, soma__mem_free);
 }
 
 struct soma_bytes soma_patch_bytes(const soma_patch *patch)
 {
-    return patch ? (struct soma_bytes){.data = patch->out.data, .len = patch->out.len}
-                 : (struct soma_bytes){.data = NULL, .len = 0};
+    return LIVES_OR_SAYS(patch, WHAT_PATCH) ? (struct soma_bytes){.data = patch->out.data, .len = patch->out.len}
+                                            : (struct soma_bytes){.data = NULL, .len = 0};
 }
 
 /* ---- From patches to patches ---- */

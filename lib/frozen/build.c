@@ -5,6 +5,7 @@
 #include <soma/cursor.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 #include "frozen/frozen.h"
 #include "mem/mem.h"
 #include "view/view.h"
@@ -215,6 +216,7 @@ soma_frozen *soma__frozen_place(const struct frozen_builder *builder, const uint
     uint64_t *starts = (uint64_t *)(table + LINE_SLOTS * lines);
     fill(builder, homes, table, LINE_SLOTS * lines, starts);
     memcpy(starts + frozen_starts(builder->count), builder->records, builder->records_len);
+    BORN(frozen, WHAT_FROZEN, NULL);
     return frozen;
 }
 
@@ -289,7 +291,7 @@ static enum soma_status build(const soma_view *view, struct frozen_builder *buil
 
 enum soma_status soma_frozen_build(const soma_view *view, soma_frozen **out)
 {
-    if (!view || !out) {
+    if (!LIVES(view, WHAT_VIEW) || !out) {
         MISUSE("view or out is NULL");
         return SOMA_E_INVALID;
     }

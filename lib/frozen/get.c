@@ -5,6 +5,7 @@
 #include "base/attr.h"
 #include "base/bits.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "frozen/frozen.h"
 
 /* Lookups of a batch that are under way at once. */
@@ -58,7 +59,7 @@ ALWAYS_INLINE const struct frozen_slot *find(const struct soma_frozen *frozen, u
 
 static bool is_kind(const struct soma_frozen *frozen, uint32_t kind)
 {
-    return LIKELY(frozen && frozen->kind == kind);
+    return LIKELY(LIVES(frozen, WHAT_FROZEN) && frozen->kind == kind);
 }
 
 /* ---- Words ---- */
@@ -183,7 +184,7 @@ static const struct frozen_slot *slot_of(const struct soma_frozen *frozen, uint6
 
 uint64_t soma_frozen_count(const soma_frozen *frozen)
 {
-    return frozen ? frozen->count : 0;
+    return LIVES_OR_SAYS(frozen, WHAT_FROZEN) ? frozen->count : 0;
 }
 
 enum soma_status soma_frozen_at_u64(const soma_frozen *frozen, uint64_t index, uint64_t *key, uint64_t *value)

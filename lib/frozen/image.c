@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "frozen/frozen.h"
 #include "mem/mem.h"
 
@@ -82,10 +83,10 @@ free_frozen:
 
 void soma_frozen_free(soma_frozen *frozen)
 {
-    if (!frozen)
+    if (!frozen || !ENDS(frozen, WHAT_FROZEN))
         return;
     soma__range_free((void *)(uintptr_t)frozen->header, frozen->header->size);
-    soma__mem_free(frozen, sizeof *frozen);
+    BURY(frozen, sizeof *frozen, soma__mem_free);
 }
 
 void soma_frozen_retire(void *frozen)
@@ -243,9 +244,10 @@ enum soma_status soma_frozen_open(int fd, soma_frozen **out)
     if (!frozen)
         return SOMA_E_NOMEM;
     const enum soma_status status = open_file(fd, frozen);
-    if (status == SOMA_OK)
+    if (status == SOMA_OK) {
         *out = frozen;
-    else
+        BORN(frozen, WHAT_FROZEN, NULL);
+    } else
         soma__mem_free(frozen, sizeof *frozen);
     return status;
 }
@@ -267,7 +269,7 @@ static enum soma_status write_all(int fd, const void *from, uint64_t size)
 
 enum soma_status soma_frozen_write(const soma_frozen *frozen, int fd)
 {
-    if (!frozen) {
+    if (!LIVES(frozen, WHAT_FROZEN)) {
         MISUSE("frozen is NULL");
         return SOMA_E_INVALID;
     }

@@ -411,7 +411,7 @@ enum soma_status soma__map_get_at(const struct core *core, const void *key, size
 enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
                                    size_t *len)
 {
-    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
         MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -429,7 +429,7 @@ enum soma_status soma_map_get_copy(const soma_map *map, const void *key, size_t 
 
 enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t key_len, struct soma_bytes *value)
 {
-    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len))) {
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !soma__bytes_ok(key, key_len))) {
         MISUSE("map or key is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -442,6 +442,8 @@ enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t k
         *value = entry_value(node);
     soma__section_exit(section);
     SOMA_PROBE3(get_end, map, wanted.hash, node ? SOMA_OK : SOMA_ABSENT);
+    if (node)
+        LEND(value);
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
@@ -476,7 +478,7 @@ static size_t get_flight(const struct core *core, const struct soma_bytes *keys,
 size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, size_t n, struct soma_bytes *values,
                          bool *found)
 {
-    if (UNLIKELY(!map || !many_ok(keys, n))) {
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !many_ok(keys, n))) {
         MISUSE("map or a key is NULL, or a length is absurd");
         return 0;
     }
@@ -491,6 +493,8 @@ size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, siz
             done += flight;
         }
         soma__section_exit(section);
+        for (size_t i = 0; LENDS && values && i < end; i++)
+            LEND(&values[i]);
     }
     return hits;
 }
@@ -718,7 +722,7 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
 
 static bool arguments_ok(const soma_map *map, const void *key, size_t len, const struct order *order)
 {
-    return map && soma__bytes_ok(key, len) && soma__bytes_ok(order->value.data, order->value.len) &&
+    return LIVES(map, WHAT_BYTES) && soma__bytes_ok(key, len) && soma__bytes_ok(order->value.data, order->value.len) &&
            soma__bytes_ok(order->expected.data, order->expected.len);
 }
 
@@ -734,8 +738,10 @@ static enum soma_status run_update(struct update *update, decide_fn decide, stru
         update->self = section.self;
         status = attempts(update, decide, &found);
         core_exit(core, section);
-        if (old && status >= 0 && found.data)
+        if (old && status >= 0 && found.data) {
             *old = found;
+            LEND(old);
+        }
     } while (UNLIKELY(status < 0) && core_retry(core, status, &tries));
     return status;
 }
@@ -762,6 +768,7 @@ static struct verdict decide_put(struct update *update, const struct soma_bytes 
 enum soma_status soma_map_put(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
                               struct soma_bytes *old)
 {
+    CALL();
     const struct order order = {.value = {value, value_len}};
     return update_map(map, key, key_len, decide_put, &order, old);
 }
@@ -775,6 +782,7 @@ static struct verdict decide_put_new(struct update *update, const struct soma_by
 enum soma_status soma_map_put_new(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
                                   struct soma_bytes *present)
 {
+    CALL();
     const struct order order = {.value = {value, value_len}};
     return update_map(map, key, key_len, decide_put_new, &order, present);
 }
@@ -788,6 +796,7 @@ static struct verdict decide_replace(struct update *update, const struct soma_by
 enum soma_status soma_map_replace(soma_map *map, const void *key, size_t key_len, const void *value, size_t value_len,
                                   struct soma_bytes *old)
 {
+    CALL();
     const struct order order = {.value = {value, value_len}};
     return update_map(map, key, key_len, decide_replace, &order, old);
 }
@@ -804,6 +813,7 @@ static struct verdict decide_cas(struct update *update, const struct soma_bytes 
 enum soma_status soma_map_cas(soma_map *map, const void *key, size_t key_len, const void *expected, size_t expected_len,
                               const void *desired, size_t desired_len, struct soma_bytes *actual)
 {
+    CALL();
     const struct order order = {.value = {desired, desired_len}, .expected = {expected, expected_len}};
     return update_map(map, key, key_len, decide_cas, &order, actual);
 }
@@ -821,6 +831,7 @@ static struct verdict decide_cas_version(struct update *update, const struct som
 enum soma_status soma_map_cas_version(soma_map *map, const void *key, size_t key_len, uint64_t expected_version,
                                       const void *value, size_t value_len, uint64_t *version)
 {
+    CALL();
     const struct order order = {.value = {value, value_len}, .version = expected_version};
     if (UNLIKELY(!arguments_ok(map, key, key_len, &order))) {
         MISUSE("map, key or value is NULL, or a length is over SOMA_LEN_MAX");
@@ -851,7 +862,8 @@ static struct verdict decide_ask(struct update *update, const struct soma_bytes 
 enum soma_status soma_map_get_version(const soma_map *map, const void *key, size_t key_len, void *buf, size_t cap,
                                       size_t *len, uint64_t *version)
 {
-    if (UNLIKELY(!map || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
         MISUSE("map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -888,6 +900,7 @@ static struct verdict decide_remove(struct update *update, const struct soma_byt
 
 enum soma_status soma_map_remove(soma_map *map, const void *key, size_t key_len, struct soma_bytes *old)
 {
+    CALL();
     static const struct order order;
     return update_map(map, key, key_len, decide_remove, &order, old);
 }
@@ -902,6 +915,7 @@ static struct verdict decide_remove_if(struct update *update, const struct soma_
 enum soma_status soma_map_remove_if(soma_map *map, const void *key, size_t key_len, const void *expected,
                                     size_t expected_len, struct soma_bytes *actual)
 {
+    CALL();
     const struct order order = {.expected = {expected, expected_len}};
     return update_map(map, key, key_len, decide_remove_if, &order, actual);
 }
@@ -920,6 +934,7 @@ static struct verdict decide_add(struct update *update, const struct soma_bytes 
 
 enum soma_status soma_map_fetch_add(soma_map *map, const void *key, size_t key_len, uint64_t delta, uint64_t *old)
 {
+    CALL();
     const struct order order = {.delta = delta};
     if (UNLIKELY(!arguments_ok(map, key, key_len, &order))) {
         MISUSE("map or key is NULL, or key_len is over SOMA_LEN_MAX");
@@ -955,6 +970,7 @@ static struct verdict decide_update(struct update *update, const struct soma_byt
 
 enum soma_status soma_map_update(soma_map *map, const void *key, size_t key_len, soma_map_update_fn fn, void *ctx)
 {
+    CALL();
     if (UNLIKELY(!fn)) {
         MISUSE("fn is NULL");
         return SOMA_E_INVALID;
@@ -1024,6 +1040,8 @@ static enum soma_status update_many(soma_map *map, decide_fn decide, struct batc
         const struct soma__section section = soma__section_enter();
         status = update_flight(&map->core, section.self, decide, batch);
         core_exit(&map->core, section);
+        for (size_t i = before; LENDS && batch->old && batch->found && i < batch->done; i++)
+            LEND(&batch->old[i]);
         tries = batch->done > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;
@@ -1034,7 +1052,8 @@ static enum soma_status update_many(soma_map *map, decide_fn decide, struct batc
 enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys, const struct soma_bytes *values,
                                    size_t n, size_t *done)
 {
-    if (UNLIKELY(!map || !many_ok(keys, n) || !many_ok(values, n))) {
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !many_ok(keys, n) || !many_ok(values, n))) {
         MISUSE("map, a key or a value is NULL, or a length is absurd");
         return SOMA_E_INVALID;
     }
@@ -1048,7 +1067,8 @@ enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
 enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *keys, size_t n, struct soma_bytes *old,
                                       bool *found, size_t *done)
 {
-    if (UNLIKELY(!map || !many_ok(keys, n))) {
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !many_ok(keys, n))) {
         MISUSE("map or a key is NULL, or a length is absurd");
         return SOMA_E_INVALID;
     }
@@ -1069,6 +1089,7 @@ static bool options_known(const struct soma_map_options *options)
 
 enum soma_status soma_map_new(const struct soma_map_options *options, soma_map **out)
 {
+    CALL();
     static const struct soma_map_options defaults;
     const struct soma_map_options *given = options ? options : &defaults;
     if (!out || !options_known(given)) {
@@ -1094,12 +1115,13 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
         soma__seed_random(core->hash.sip.key);
     core->value_retire.bytes = given->value_retire;
     *out = (soma_map *)core;
+    BORN(core, WHAT_BYTES, NULL);
     return SOMA_OK;
 }
 
 void soma_map_free(soma_map *map)
 {
-    if (map)
+    if (map && ENDS(map, WHAT_BYTES))
         core_free(&map->core);
 }
 
@@ -1110,7 +1132,7 @@ void soma__map_hash_mask(soma_map *map, uint64_t mask)
 
 enum soma_status soma_map_clear(soma_map *map)
 {
-    if (UNLIKELY(!map)) {
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -1119,12 +1141,13 @@ enum soma_status soma_map_clear(soma_map *map)
 
 uint64_t soma_map_count_approx(const soma_map *map)
 {
-    return map ? core_count(&map->core) : 0;
+    return LIVES_OR_SAYS(map, WHAT_BYTES) ? core_count(&map->core) : 0;
 }
 
 enum soma_status soma_map_reserve(soma_map *map, uint64_t n)
 {
-    if (UNLIKELY(!map)) {
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -1133,7 +1156,7 @@ enum soma_status soma_map_reserve(soma_map *map, uint64_t n)
 
 enum soma_status soma_map_shrink(soma_map *map)
 {
-    if (UNLIKELY(!map)) {
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }

@@ -10,6 +10,7 @@
 #include <soma/map.h>
 
 #include "base/attr.h"
+#include "base/loan.h"
 #include "order/order.h"
 
 /* A bucket is its sentinel. */
@@ -18,7 +19,7 @@
 /* Whether a key or a value that a caller has given can be one. */
 ALWAYS_INLINE bool soma__bytes_ok(const void *data, size_t len)
 {
-    return (data || len == 0) && len <= SOMA_LEN_MAX;
+    return (data || len == 0) && len <= SOMA_LEN_MAX && !LOAN_OVER(data);
 }
 
 /* memcmp() takes no NULL, not even for no bytes. */

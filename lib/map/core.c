@@ -11,9 +11,15 @@
 
 /* ---- Birth and death ---- */
 
+static void free_page(void *dir, size_t size)
+{
+    (void)size;
+    soma__dir_free_page(dir);
+}
+
 static void core_gone(struct soma__owner *owner)
 {
-    soma__dir_free_page(&core_of_owner(owner)->dir);
+    BURY(&core_of_owner(owner)->dir, 0, free_page);
 }
 
 static enum soma_status flags_check(unsigned flags)
@@ -130,7 +136,7 @@ static void look_for_grace(struct soma__reader *self)
 
 static enum soma_status digest(const struct core *core, struct soma_digest *out)
 {
-    if (!core || !out) {
+    if (!LIVES(core, WHAT_MAP) || !out) {
         MISUSE("map or out is NULL");
         return SOMA_E_INVALID;
     }
@@ -146,11 +152,13 @@ static enum soma_status digest(const struct core *core, struct soma_digest *out)
 
 enum soma_status soma_u64_digest(const soma_u64 *map, struct soma_digest *out)
 {
+    CALL();
     return digest((const struct core *)map, out);
 }
 
 enum soma_status soma_map_digest(const soma_map *map, struct soma_digest *out)
 {
+    CALL();
     return digest((const struct core *)map, out);
 }
 
@@ -158,7 +166,7 @@ enum soma_status soma_map_digest(const soma_map *map, struct soma_digest *out)
 
 static enum soma_status change_token(struct core *core, uint64_t *token)
 {
-    if (!core || !token) {
+    if (!LIVES(core, WHAT_MAP) || !token) {
         MISUSE("map or token is NULL");
         return SOMA_E_INVALID;
     }
@@ -174,7 +182,7 @@ static enum soma_status change_token(struct core *core, uint64_t *token)
 static enum soma_status changed_since(const struct core *core, uint64_t token, unsigned bits, uint64_t prefix,
                                       bool *changed)
 {
-    if (!core || !changed || !soma__prefix_ok(bits, prefix)) {
+    if (!LIVES(core, WHAT_MAP) || !changed || !soma__prefix_ok(bits, prefix)) {
         MISUSE("map or changed is NULL, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
@@ -187,23 +195,27 @@ static enum soma_status changed_since(const struct core *core, uint64_t token, u
 
 enum soma_status soma_u64_change_token(soma_u64 *map, uint64_t *token)
 {
+    CALL();
     return change_token((struct core *)map, token);
 }
 
 enum soma_status soma_map_change_token(soma_map *map, uint64_t *token)
 {
+    CALL();
     return change_token((struct core *)map, token);
 }
 
 enum soma_status soma_u64_changed_since(const soma_u64 *map, uint64_t token, unsigned bits, uint64_t prefix,
                                         bool *changed)
 {
+    CALL();
     return changed_since((const struct core *)map, token, bits, prefix, changed);
 }
 
 enum soma_status soma_map_changed_since(const soma_map *map, uint64_t token, unsigned bits, uint64_t prefix,
                                         bool *changed)
 {
+    CALL();
     return changed_since((const struct core *)map, token, bits, prefix, changed);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "base/probe.h"
 #include "base/size.h"
 #include "base/tally.h"

@@ -221,7 +221,7 @@ static NOINLINE enum soma_status get_slow(const soma_u64 *map, uint64_t hash, ui
 
 static NOINLINE enum soma_status get_first(const soma_u64 *map, uint64_t key, uint64_t *value)
 {
-    if (!map) {
+    if (!LIVES(map, WHAT_WORDS)) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -233,8 +233,9 @@ static NOINLINE enum soma_status get_first(const soma_u64 *map, uint64_t key, ui
 enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
 {
     SOMA_PROBE4(get_begin, map, key, NULL, sizeof key);
+    CALL();
     struct soma__reader *self = soma__self;
-    if (UNLIKELY(!self || !map))
+    if (UNLIKELY(!self || !LIVES(map, WHAT_WORDS)))
         return get_first(map, key, value);
     const struct soma__section section = soma__section_open(self);
     const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
@@ -315,7 +316,7 @@ ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, s
 
 size_t soma_u64_get_many(const soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
-    if (UNLIKELY(!map || (!keys && n > 0) || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || (!keys && n > 0) || n > CORE_MANY_MAX)) {
         MISUSE("map or keys is NULL, or n is absurd");
         return 0;
     }
@@ -575,7 +576,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
 
 ALWAYS_INLINE enum soma_status update_map(soma_u64 *map, decide_fn decide, const struct order *order, uint64_t *old)
 {
-    if (UNLIKELY(!map)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -602,6 +603,7 @@ ALWAYS_INLINE struct verdict decide_put(const struct order *order, bool present,
 
 enum soma_status soma_u64_put(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *old)
 {
+    CALL();
     const struct order order = {.key = key, .value = value};
     uint64_t found;
     const enum soma_status status = update_map(map, decide_put, &order, &found);
@@ -619,6 +621,7 @@ ALWAYS_INLINE struct verdict decide_put_new(const struct order *order, bool pres
 
 enum soma_status soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present)
 {
+    CALL();
     const struct order order = {.key = key, .value = value};
     uint64_t found;
     const enum soma_status status = update_map(map, decide_put_new, &order, &found);
@@ -636,6 +639,7 @@ ALWAYS_INLINE struct verdict decide_replace(const struct order *order, bool pres
 
 enum soma_status soma_u64_replace(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *old)
 {
+    CALL();
     const struct order order = {.key = key, .value = value};
     return update_map(map, decide_replace, &order, old);
 }
@@ -651,6 +655,7 @@ ALWAYS_INLINE struct verdict decide_cas(const struct order *order, bool present,
 
 enum soma_status soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired, uint64_t *actual)
 {
+    CALL();
     const struct order order = {.key = key, .value = desired, .expected = expected};
     return update_map(map, decide_cas, &order, actual);
 }
@@ -663,6 +668,7 @@ ALWAYS_INLINE struct verdict decide_remove(const struct order *order, bool prese
 
 enum soma_status soma_u64_remove(soma_u64 *map, uint64_t key, uint64_t *old)
 {
+    CALL();
     const struct order order = {.key = key};
     return update_map(map, decide_remove, &order, old);
 }
@@ -676,6 +682,7 @@ ALWAYS_INLINE struct verdict decide_remove_if(const struct order *order, bool pr
 
 enum soma_status soma_u64_remove_if(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t *actual)
 {
+    CALL();
     const struct order order = {.key = key, .expected = expected};
     return update_map(map, decide_remove_if, &order, actual);
 }
@@ -687,6 +694,7 @@ ALWAYS_INLINE struct verdict decide_add(const struct order *order, bool present,
 
 enum soma_status soma_u64_fetch_add(soma_u64 *map, uint64_t key, uint64_t delta, uint64_t *old)
 {
+    CALL();
     const struct order order = {.key = key, .value = delta};
     return update_map(map, decide_add, &order, old);
 }
@@ -709,6 +717,7 @@ ALWAYS_INLINE struct verdict decide_update(const struct order *order, bool prese
 
 enum soma_status soma_u64_update(soma_u64 *map, uint64_t key, soma_u64_update_fn fn, void *ctx)
 {
+    CALL();
     if (UNLIKELY(!fn)) {
         MISUSE("fn is NULL");
         return SOMA_E_INVALID;
@@ -791,7 +800,7 @@ ALWAYS_INLINE enum soma_status update_many(soma_u64 *map, decide_fn decide, stru
 
 enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const uint64_t *values, size_t n, size_t *done)
 {
-    if (UNLIKELY(!map || (n > 0 && (!keys || !values)) || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || (n > 0 && (!keys || !values)) || n > CORE_MANY_MAX)) {
         MISUSE("map, keys or values is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }
@@ -805,7 +814,7 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
 enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old, bool *found,
                                       size_t *done)
 {
-    if (UNLIKELY(!map || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
         MISUSE("map or keys is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }
@@ -826,6 +835,7 @@ static bool options_known(const struct soma_u64_options *options)
 
 enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 **out)
 {
+    CALL();
     static const struct soma_u64_options defaults;
     const struct soma_u64_options *given = options ? options : &defaults;
     if (!out || !options_known(given)) {
@@ -850,18 +860,19 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
     soma__mix_init(&core->hash.mix, seed);
     core->value_retire.word = given->value_retire;
     *out = (soma_u64 *)core;
+    BORN(core, WHAT_WORDS, NULL);
     return SOMA_OK;
 }
 
 void soma_u64_free(soma_u64 *map)
 {
-    if (map)
+    if (map && ENDS(map, WHAT_WORDS))
         core_free(&map->core);
 }
 
 enum soma_status soma_u64_clear(soma_u64 *map)
 {
-    if (UNLIKELY(!map)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -870,12 +881,13 @@ enum soma_status soma_u64_clear(soma_u64 *map)
 
 uint64_t soma_u64_count_approx(const soma_u64 *map)
 {
-    return map ? core_count(&map->core) : 0;
+    return LIVES_OR_SAYS(map, WHAT_WORDS) ? core_count(&map->core) : 0;
 }
 
 enum soma_status soma_u64_reserve(soma_u64 *map, uint64_t n)
 {
-    if (UNLIKELY(!map)) {
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -884,7 +896,7 @@ enum soma_status soma_u64_reserve(soma_u64 *map, uint64_t n)
 
 enum soma_status soma_u64_shrink(soma_u64 *map)
 {
-    if (UNLIKELY(!map)) {
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }

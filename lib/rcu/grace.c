@@ -116,6 +116,12 @@ static bool reader_done(struct soma__reader *reader)
     return !reader->pending;
 }
 
+#if HAVE_GUARD
+#define WATCH(reader) soma__section_watch(reader)
+#else
+#define WATCH(reader) ((void)0)
+#endif
+
 /* Whether every sampled reader has left; remembers one that has not. */
 static bool all_done(void)
 {
@@ -125,6 +131,7 @@ static bool all_done(void)
     }
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
         if (!reader_done(r)) {
+            WATCH(r);
             atom_store_rlx(&grace.blocker, atom_load_rlx(&r->thread)); /* GRACE-7 */
             return false;
         }
@@ -221,7 +228,7 @@ bool soma__grace_wait(void)
     const bool nested = soma__section_nested(section);
     soma__section_exit(section);
     if (nested) {
-        MISUSE("called inside a read section, where it would wait for itself");
+        MISUSE("called inside a read section or a callback, where it would wait for itself: call it outside");
         return false;
     }
     const uint64_t cookie = soma__grace_cookie();

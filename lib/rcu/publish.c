@@ -61,12 +61,25 @@ void soma_cell_fini(struct soma_cell *cell, void (*retire)(void *))
         retire(last);
 }
 
+#if HAVE_GUARD
+static void needs_section(const char *where)
+{
+    if (!soma__section_inside())
+        soma__misuse(where, "no read section is open, so what it gives may be retired before it is used: call "
+                            "soma_read_enter() before, and soma_read_exit() after the last use");
+}
+#define NEEDS_SECTION() needs_section(__func__)
+#else
+#define NEEDS_SECTION() ((void)0)
+#endif
+
 void *soma_cell_read(const struct soma_cell *cell)
 {
     if (UNLIKELY(!cell)) {
         MISUSE("cell is NULL");
         return NULL;
     }
+    NEEDS_SECTION();
     return object_read(cell);
 }
 

@@ -23,6 +23,7 @@
 
 #include "base/atom.h"
 #include "base/attr.h"
+#include "base/loan.h"
 #include "base/size.h"
 
 /* ---- Whom retired memory belongs to ---- */
@@ -58,10 +59,14 @@ enum soma__due {
 /* One thread's record. Records are never freed; the next thread that starts takes a free one over. */
 struct soma__reader {
     /* Written by the thread, read by pollers. */
-    struct atom word;          /* odd: inside a section; goes up by one on entry and on exit */
-    struct atom busy;          /* odd while the thread runs retired calls */
-    struct atom thread;        /* kernel thread id */
-    struct atom in_use;        /* whether a thread holds this record */
+    struct atom word;   /* odd: inside a section; goes up by one on entry and on exit */
+    struct atom busy;   /* odd while the thread runs retired calls */
+    struct atom thread; /* kernel thread id */
+    struct atom in_use; /* whether a thread holds this record */
+#if HAVE_GUARD
+    struct atom entered; /* where the program's section began: the address of code */
+    struct atom since;   /* and when, in ns; 0: it has none open, or nobody wants to know, or it has been named */
+#endif
     struct soma__reader *next; /* constant once the record is listed */
     uint64_t index;            /* constant: for picking a stripe */
 
@@ -158,6 +163,33 @@ ALWAYS_INLINE bool soma__section_end(struct soma__section section)
     soma__section_close(section);
     return due;
 }
+
+/* ---- What debug builds watch over ---- */
+
+#if HAVE_GUARD
+
+/* Whether the thread is inside a section, the program's or one of a call of Soma's. */
+bool soma__section_inside(void);
+
+/* What a call lends: a copy for as long as the program's section. Complains if there is none. Behind the call's own
+ * section. */
+const void *soma__section_lend(const void *bytes, size_t len, const char *by);
+
+/* Names a section that is open for too long. */
+void soma__section_watch(struct soma__reader *reader);
+
+/* `bytes` is a struct soma_bytes *, or NULL. */
+#define LEND(bytes)                                                                                                    \
+    ((bytes) ? (void)((bytes)->data = soma__section_lend((bytes)->data, (bytes)->len, __func__)) : (void)0)
+
+#define LENDS true
+
+#else
+
+#define LEND(bytes) ((void)0)
+#define LENDS false
+
+#endif
 
 /* ---- Grace periods ---- */
 

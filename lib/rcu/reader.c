@@ -232,15 +232,114 @@ static void spare_leave(void)
         soma__section_spare_left();
 }
 
+/* ---- What debug builds watch over ---- */
+
+#if HAVE_GUARD
+
+static __thread const void *entered; /* where the program's section begins, if one is open */
+
+/* order RCU-16 relaxed | value only: a section is named, and no more | pairs: RCU-16 */
+static void watch_enter(struct soma__reader *self, const void *code)
+{
+    entered = code;
+    if (self == &soma__reader_spare || soma__section_limit_ns() == 0)
+        return;
+    atom_store_rlx(&self->entered, (uintptr_t)code);
+    atom_store_rlx(&self->since, soma__now_ns());
+}
+
+void soma__section_watch(struct soma__reader *reader)
+{
+    uint64_t since = atom_load_rlx(&reader->since); /* RCU-16 */
+    const uint64_t now = since != 0 ? soma__now_ns() : 0;
+    if (now < since || now - since <= soma__section_limit_ns() || !atom_cas_rlx(&reader->since, &since, 0)) /* RCU-16 */
+        return;
+    char place[PLACE_BYTES];
+    soma__because(
+        "the read section of thread %lu, entered at %s, has been open for %lu ms: leave it with soma_read_exit() "
+        "soon, since what is deleted meanwhile cannot be freed",
+        (unsigned long)atom_load_rlx(&reader->thread),                                /* RCU-14 */
+        soma__place((const void *)(uintptr_t)atom_load_rlx(&reader->entered), place), /* RCU-16 */
+        (unsigned long)((now - since) / 1000000));
+    soma__misuse("soma_read_enter", "");
+}
+
+/* The program's last section is about to end. */
+static void watch_exit(struct soma__reader *self, const void *code)
+{
+    soma__loans_end(entered, code);
+    if (self != &soma__reader_spare) {
+        soma__section_watch(self);
+        atom_store_rlx(&self->since, 0); /* RCU-16 */
+    }
+}
+
+static void watch_end(const char *where, const char *what)
+{
+    char place[PLACE_BYTES];
+    soma__because(
+        "%s inside the read section that was entered at %s: every soma_read_enter() needs its soma_read_exit() "
+        "before that",
+        what, soma__place(entered, place));
+    soma__misuse(where, "");
+}
+
+static void watch_thread_end(struct soma__reader *self, bool inside)
+{
+    if (!inside)
+        return;
+    watch_end("soma_read_enter", "the thread has ended");
+    watch_exit(self, NULL);
+}
+
+__attribute__((destructor)) static void watch_process_end(void)
+{
+    if (spare_depth > 0 || (joined && joined->depth > 0))
+        watch_end("soma_read_enter", "the program has ended");
+}
+
+bool soma__section_inside(void)
+{
+    return spare_depth > 0 || (joined && (atom_load_rlx(&joined->word) & 1) != 0); /* RCU-7 */
+}
+
+const void *soma__section_lend(const void *bytes, size_t len, const char *by)
+{
+    if (spare_depth > 0 || (joined && joined->depth > 0))
+        return soma__loan(bytes, len, soma__caller(by));
+    if (bytes && !soma__section_inside())
+        soma__misuse(by,
+                     "what it lends may be freed before it is read, as no read section is open: call soma_read_enter() "
+                     "before, and soma_read_exit() after the last use; or copy it with soma_map_get_copy(), or pass "
+                     "NULL");
+    return bytes;
+}
+
+#define WATCH_ENTER(self) watch_enter((self), __builtin_return_address(0))
+#define WATCH_EXIT(self) watch_exit((self), __builtin_return_address(0))
+#define WATCH_THREAD_END(self, inside) watch_thread_end((self), (inside))
+
+#else
+
+#define WATCH_ENTER(self) ((void)0)
+#define WATCH_EXIT(self) ((void)0)
+#define WATCH_THREAD_END(self, inside) ((void)0)
+
+#endif
+
+/* ---- A thread's end ---- */
+
 /* order RCU-13 release | guards: all that the thread's last section read | pairs: RCU-8
  * At thread exit: what the thread retired goes on without it, and what section it was in is over. */
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
     if (reader == &soma__reader_spare) {
+        WATCH_THREAD_END(reader, spare_depth > 0);
         spare_leave();
         return;
     }
+    WATCH_THREAD_END(reader, reader->depth > 0);
     const struct soma__section section = joined_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);
@@ -304,8 +403,13 @@ void soma_read_enter(void)
 {
     urcu_bp_read_lock();
     const struct soma__section section = soma__section_enter();
-    if (section.self == &soma__reader_spare)
+    if (section.self == &soma__reader_spare) {
+        if (spare_depth == 1)
+            WATCH_ENTER(section.self);
         return;
+    }
+    if (section.self->depth == 0)
+        WATCH_ENTER(section.self);
     section.self->depth++;
     atom_compiler_barrier();
     if (section.after != 0)
@@ -337,9 +441,12 @@ void soma_read_exit(void)
     /* With a record of its own, the depth is raised for a moment only: soma__section_enter_slow(), which this interrupts. */
     struct soma__reader *self = joined || spare_depth == 0 ? joined : &soma__reader_spare;
     if (UNLIKELY(!self || (self == joined && self->depth == 0))) {
-        MISUSE("no read section is open");
+        MISUSE("this thread has no read section open: each soma_read_exit() ends one soma_read_enter() of the same "
+               "thread");
         return;
     }
+    if (self == &soma__reader_spare ? spare_depth == 1 : self->depth == 1)
+        WATCH_EXIT(self);
     urcu_bp_read_unlock();
     if (self == &soma__reader_spare)
         soma__section_spare_left();

@@ -481,7 +481,7 @@ void soma__call_retire(struct soma__reader *self, void (*fn)(void *), void *arg)
 enum soma_status soma_retire(void (*fn)(void *), void *arg)
 {
     if (!fn) {
-        MISUSE("fn is NULL");
+        MISUSE("fn is NULL: pass what is to be called, say free");
         return SOMA_E_INVALID;
     }
     const struct soma__section section = soma__section_enter();
@@ -548,7 +548,7 @@ void soma_barrier_wait(void)
     if (self)
         barrier_wait(self);
     else
-        MISUSE("called inside a read section or a retired call, where it would wait for itself");
+        MISUSE("called inside a read section or a retired call, where it would wait for itself: call it outside");
     if (borrowed)
         soma__reserve_return();
 }

@@ -6,6 +6,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "hash/hash.h"
 #include "map/map_internal.h"
 #include "mem/mem.h"
@@ -247,7 +248,7 @@ static size_t feed_some(struct soma_sync *sync, const unsigned char *data, size_
 
 enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size_t len, size_t *used)
 {
-    if (!sync || (!data && len > 0)) {
+    if (!LIVES(sync, WHAT_SYNC) || (!data && len > 0)) {
         MISUSE("sync or data is NULL");
         return SOMA_E_INVALID;
     }
@@ -284,7 +285,7 @@ static void say_some(struct soma_sync *sync)
 
 enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t *len)
 {
-    if (!sync || !len || (!buf && cap > 0)) {
+    if (!LIVES(sync, WHAT_SYNC) || !len || (!buf && cap > 0)) {
         MISUSE("sync, buf or len is NULL");
         return SOMA_E_INVALID;
     }
@@ -332,7 +333,7 @@ static enum soma_status send_all(struct soma_sync *sync, void *buf, size_t cap, 
 
 enum soma_status soma_sync_run_wait(soma_sync *sync, soma_sync_send_fn send, soma_sync_receive_fn receive, void *ctx)
 {
-    if (!sync || !send || !receive) {
+    if (!LIVES(sync, WHAT_SYNC) || !send || !receive) {
         MISUSE("sync, send or receive is NULL");
         return SOMA_E_INVALID;
     }
@@ -356,7 +357,7 @@ enum soma_status soma_sync_run_wait(soma_sync *sync, soma_sync_send_fn send, som
 
 void soma_sync_outcome(const soma_sync *sync, struct soma_sync_result *out)
 {
-    if (!sync || !out) {
+    if (!LIVES(sync, WHAT_SYNC) || !out) {
         MISUSE("sync or out is NULL");
         return;
     }
@@ -365,12 +366,12 @@ void soma_sync_outcome(const soma_sync *sync, struct soma_sync_result *out)
 
 const char *soma_sync_reason(const soma_sync *sync)
 {
-    return sync ? sync->reason : "sync is NULL";
+    return LIVES_OR_SAYS(sync, WHAT_SYNC) ? sync->reason : "sync is NULL";
 }
 
 uint64_t soma_sync_token(const soma_sync *sync)
 {
-    if (!sync || sync->phase == OVER)
+    if (!LIVES(sync, WHAT_SYNC) || sync->phase == OVER)
         return 0;
     if (sync->theirs.version == 0)
         return sync->mine.from;
@@ -435,7 +436,7 @@ static enum soma_status sync_init(struct soma_sync *sync, struct core *core)
 
 static enum soma_status sync_open(struct core *core, const struct soma_sync_options *options, soma_sync **out)
 {
-    if (!core || !options || !out || !options_make_sense(options)) {
+    if (!LIVES(core, WHAT_MAP) || !options || !out || !options_make_sense(options)) {
         MISUSE("an argument is NULL, or an option makes no sense");
         return SOMA_E_INVALID;
     }
@@ -445,6 +446,7 @@ static enum soma_status sync_open(struct core *core, const struct soma_sync_opti
     if (!sync)
         return SOMA_E_NOMEM;
     memset(sync, 0, sizeof *sync);
+    BORN(sync, WHAT_SYNC, core);
     sync->core = core;
     sync->words = core->kind->words;
     sync->options = *options;
@@ -459,11 +461,13 @@ static enum soma_status sync_open(struct core *core, const struct soma_sync_opti
 
 enum soma_status soma_u64_sync_open(soma_u64 *map, const struct soma_sync_options *options, soma_sync **out)
 {
+    CALL();
     return sync_open((struct core *)map, options, out);
 }
 
 enum soma_status soma_map_sync_open(soma_map *map, const struct soma_sync_options *options, soma_sync **out)
 {
+    CALL();
     return sync_open((struct core *)map, options, out);
 }
 
@@ -475,7 +479,7 @@ static void free_vector(void *at, size_t cap, size_t size)
 
 void soma_sync_close(soma_sync *sync)
 {
-    if (!sync)
+    if (!sync || !ENDS(sync, WHAT_SYNC))
         return;
     soma__sync_forget(sync);
     soma_cursor_close(sync->cursor);
@@ -493,5 +497,5 @@ void soma_sync_close(soma_sync *sync)
     free_vector(sync->heard.numbers.at, sync->heard.numbers.cap, sizeof *sync->heard.numbers.at);
     free_vector(sync->said.sorted.at, sync->said.sorted.cap, sizeof *sync->said.sorted.at);
     free_vector(sync->said.known.at, sync->said.known.cap, sizeof *sync->said.known.at);
-    soma__mem_free(sync, sizeof *sync);
+    BURY(sync, sizeof *sync, soma__mem_free);
 }

@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/probe.h"
+#include "base/guard.h"
 #include "map/bytes.h"
 #include "map/sums.h"
 #include "map/version.h"
@@ -13,7 +14,7 @@
 
 static enum soma_status open_wait(struct core *core, soma_view **out)
 {
-    if (!core || !out) {
+    if (!LIVES(core, WHAT_MAP) || !out) {
         MISUSE("map or out is NULL");
         return SOMA_E_INVALID;
     }
@@ -30,22 +31,25 @@ static enum soma_status open_wait(struct core *core, soma_view **out)
     }
     SOMA_PROBE2(view_open, core, view->at);
     *out = view;
+    BORN(view, WHAT_VIEW, core);
     return SOMA_OK;
 }
 
 enum soma_status soma_u64_view_open(soma_u64 *map, soma_view **out)
 {
+    CALL();
     return open_wait((struct core *)map, out);
 }
 
 enum soma_status soma_map_view_open(soma_map *map, soma_view **out)
 {
+    CALL();
     return open_wait((struct core *)map, out);
 }
 
 void soma_view_close(soma_view *view)
 {
-    if (!view)
+    if (!view || !ENDS(view, WHAT_VIEW))
         return;
     struct core *core = view->core;
     const uint64_t at = view->at;
@@ -54,13 +58,13 @@ void soma_view_close(soma_view *view)
         soma__sums_free((struct soma__sums *)(uintptr_t)sums);
     SOMA_PROBE2(view_close, core, at);
     soma__clock_leave(&core->clock, view->slot);
-    soma__mem_free(view, sizeof *view);
+    BURY(view, sizeof *view, soma__mem_free);
     core_view_closed(core, at);
 }
 
 enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t *value)
 {
-    if (UNLIKELY(!view || !view->core->kind->words)) {
+    if (UNLIKELY(!LIVES(view, WHAT_VIEW) || !view->core->kind->words)) {
         MISUSE("view is NULL, or of a byte map");
         return SOMA_E_INVALID;
     }
@@ -73,7 +77,8 @@ enum soma_status soma_view_get_u64(const soma_view *view, uint64_t key, uint64_t
 enum soma_status soma_view_get_version(const soma_view *view, const void *key, size_t key_len, void *buf, size_t cap,
                                        size_t *len, uint64_t *version)
 {
-    if (UNLIKELY(!view || view->core->kind->words || !soma__bytes_ok(key, key_len) || (!buf && cap > 0))) {
+    if (UNLIKELY(!LIVES(view, WHAT_VIEW) || view->core->kind->words || !soma__bytes_ok(key, key_len) ||
+                 (!buf && cap > 0))) {
         MISUSE("view is NULL or of a word map, key or buf is NULL, or key_len is over SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -120,7 +125,7 @@ static struct soma_digest range_digest(const soma_view *view, unsigned bits, uin
 
 enum soma_status soma_view_range_digest(const soma_view *view, unsigned bits, uint64_t prefix, struct soma_digest *out)
 {
-    if (!view || !out || !soma__prefix_ok(bits, prefix)) {
+    if (!LIVES(view, WHAT_VIEW) || !out || !soma__prefix_ok(bits, prefix)) {
         MISUSE("view or out is NULL, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
@@ -138,7 +143,7 @@ enum soma_status soma_view_digest(const soma_view *view, struct soma_digest *out
 /* order VIEW-1 relaxed | value only: all who count come to the same | pairs: VIEW-1 */
 uint64_t soma_view_count(const soma_view *view)
 {
-    if (!view) {
+    if (!LIVES(view, WHAT_VIEW)) {
         MISUSE("view is NULL");
         return 0;
     }

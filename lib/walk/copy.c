@@ -4,6 +4,7 @@
 #include <soma/cursor.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 #include "dir/dir.h"
 #include "map/core.h"
 #include "mem/mem.h"
@@ -105,7 +106,7 @@ static enum soma_status copy_into(const soma_view *view, struct core *into, bool
 /* The kind of map that a view is of, or neither. */
 static bool is_of(const soma_view *view, bool words)
 {
-    return view && view->core->kind->words == words;
+    return LIVES(view, WHAT_VIEW) && view->core->kind->words == words;
 }
 
 enum soma_status soma_u64_copy(const soma_view *view, const struct soma_u64_options *options, soma_copy_fn progress,

@@ -7,6 +7,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "map/map_internal.h"
 #include "mem/mem.h"
 #include "view/view.h"
@@ -129,6 +130,54 @@ static NOINLINE enum soma_status fetch(struct soma_cursor *cursor)
 
 /* ---- Giving ---- */
 
+#if HAVE_GUARD
+
+/* Of the first entries that a cursor gives, and of some later ones, copies are lent. */
+#define LENT_FIRST 16
+#define LENT_EVERY 256
+
+static void take_back(struct soma_cursor *cursor)
+{
+    soma__loan_one_end(&cursor->loan);
+}
+
+static void give(struct soma_cursor *cursor, struct soma_bytes *key, struct soma_bytes *value)
+{
+    const uint64_t nth = cursor->lent++;
+    struct soma_bytes *first = value && value->len > 0 ? value : key;
+    if (!first || (nth >= LENT_FIRST && nth % LENT_EVERY != 0))
+        return;
+    /* Behind a value stands its key: copy_item(). */
+    const bool both = first == value && key && key->data == (const char *)value->data + value->len;
+    const size_t len = first->len + (both ? key->len : 0);
+    first->data = soma__loan_one(&cursor->loan, first->data, len, "soma_cursor_next_ref");
+    if (both)
+        key->data = (const char *)first->data + first->len;
+}
+
+/* What tokens of maps with the same hashes have in common. */
+static uint64_t seed_of(const struct soma_cursor *cursor)
+{
+    const uint64_t *seed = cursor->core->hash.sip.key; /* or the mixer's first words */
+    return seed[0] ^ (seed[1] << 1 | seed[1] >> 63);
+}
+
+#define LENT_NOTHING(cursor) ((cursor)->loan.chunk = 0, (cursor)->lent = 0)
+#define TAKE_BACK(cursor) take_back(cursor)
+#define GIVE(cursor, status, key, value) ((status) == SOMA_OK ? give((cursor), (key), (value)) : (void)0)
+#define TOKEN_OF(cursor) (soma__guard_token((cursor)->token, seed_of(cursor)), (cursor)->token)
+#define TOKEN_FITS(cursor, token) soma__guard_token_fits((token), seed_of(cursor))
+
+#else
+
+#define LENT_NOTHING(cursor) ((void)0)
+#define TAKE_BACK(cursor) ((void)0)
+#define GIVE(cursor, status, key, value) ((void)0)
+#define TOKEN_OF(cursor) (cursor)->token
+#define TOKEN_FITS(cursor, token) true
+
+#endif
+
 /* Whether there is an entry to be given. */
 ALWAYS_INLINE enum soma_status ready(struct soma_cursor *cursor)
 {
@@ -143,7 +192,8 @@ ALWAYS_INLINE uint64_t token_behind(uint64_t hash, bool tie)
 
 enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *key, uint64_t *value)
 {
-    if (UNLIKELY(!cursor || cursor->kind != KIND_WORDS)) {
+    TURN(cursor, WHAT_CURSOR);
+    if (UNLIKELY(!HAS_TURN(cursor) || cursor->kind != KIND_WORDS)) {
         MISUSE("cursor is NULL, or goes through a byte map");
         return SOMA_E_INVALID;
     }
@@ -164,12 +214,17 @@ enum soma_status soma_cursor_next_u64(soma_cursor *cursor, uint64_t *key, uint64
 
 enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *key, struct soma_bytes *value)
 {
-    if (UNLIKELY(!cursor || cursor->kind != KIND_BYTES)) {
+    TURN(cursor, WHAT_CURSOR);
+    if (UNLIKELY(!HAS_TURN(cursor) || cursor->kind != KIND_BYTES)) {
         MISUSE("cursor is NULL, or goes through a word map");
         return SOMA_E_INVALID;
     }
-    if (UNLIKELY(cursor->sorted != NULL))
-        return soma__sorted_next_ref(cursor->sorted, key, value);
+    TAKE_BACK(cursor);
+    if (UNLIKELY(cursor->sorted != NULL)) {
+        const enum soma_status status = soma__sorted_next_ref(cursor->sorted, key, value);
+        GIVE(cursor, status, key, value);
+        return status;
+    }
     const enum soma_status status = ready(cursor);
     if (UNLIKELY(status != SOMA_OK))
         return status;
@@ -181,6 +236,7 @@ enum soma_status soma_cursor_next_ref(soma_cursor *cursor, struct soma_bytes *ke
         *key = item_key(cursor, item);
     if (value)
         *value = item_value(cursor, item);
+    GIVE(cursor, status, key, value);
     return SOMA_OK;
 }
 
@@ -258,8 +314,9 @@ static enum soma_status ask(const soma_cursor *cursor, struct soma__entry *given
 
 enum soma_status soma_cursor_version(const soma_cursor *cursor, uint64_t *version)
 {
+    TURN(cursor, WHAT_CURSOR);
     struct soma__entry given;
-    if (UNLIKELY(!cursor || cursor->kind != KIND_BYTES || !soma__cursor_given(cursor, &given))) {
+    if (UNLIKELY(!HAS_TURN(cursor) || cursor->kind != KIND_BYTES || !soma__cursor_given(cursor, &given))) {
         MISUSE("cursor is NULL, goes through a word map, or has given no entry");
         return SOMA_E_INVALID;
     }
@@ -288,29 +345,36 @@ void soma__cursor_between(soma_cursor *cursor, uint64_t first, uint64_t last)
 
 uint64_t soma_cursor_token(const soma_cursor *cursor)
 {
-    if (!cursor) {
+    TURN(cursor, WHAT_CURSOR);
+    if (!HAS_TURN(cursor)) {
         MISUSE("cursor is NULL");
         return 0;
     }
-    return cursor->sorted ? soma__sorted_token(cursor->sorted) : cursor->token;
+    return cursor->sorted ? soma__sorted_token(cursor->sorted) : TOKEN_OF(cursor);
 }
 
 enum soma_status soma_cursor_seek(soma_cursor *cursor, uint64_t token)
 {
-    if (!cursor) {
+    TURN(cursor, WHAT_CURSOR);
+    if (!HAS_TURN(cursor)) {
         MISUSE("cursor is NULL");
         return SOMA_E_INVALID;
     }
-    if (cursor->sorted)
+    TAKE_BACK(cursor);
+    if (cursor->sorted) {
         soma__sorted_seek(cursor->sorted, token);
-    else
-        go_to(cursor, token);
+        return SOMA_OK;
+    }
+    if (!TOKEN_FITS(cursor, token))
+        MISUSE("the token is another map's");
+    go_to(cursor, token);
     return SOMA_OK;
 }
 
 enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t parts)
 {
-    if (!cursor || part >= parts) {
+    TURN(cursor, WHAT_CURSOR);
+    if (!HAS_TURN(cursor) || part >= parts) {
         MISUSE("cursor is NULL, or part is not below parts");
         return SOMA_E_INVALID;
     }
@@ -326,7 +390,8 @@ enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t p
 
 enum soma_status soma_cursor_range(soma_cursor *cursor, unsigned bits, uint64_t prefix)
 {
-    if (!cursor || cursor->sorted || !soma__prefix_ok(bits, prefix)) {
+    TURN(cursor, WHAT_CURSOR);
+    if (!HAS_TURN(cursor) || cursor->sorted || !soma__prefix_ok(bits, prefix)) {
         MISUSE("cursor is NULL or sorted, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
@@ -342,8 +407,11 @@ static struct core *core_of(const void *map)
     return (struct core *)(uintptr_t)map;
 }
 
-static enum soma_status cursor_new(struct core *core, enum soma__kind kind, uint64_t at, soma_cursor **out)
+/* `on` is the handle that it was opened on. */
+static enum soma_status cursor_new(struct core *core, enum soma__kind kind, uint64_t at, const void *on,
+                                   soma_cursor **out)
 {
+    (void)on;
     struct soma_cursor *cursor = soma__mem_alloc(sizeof *cursor);
     if (!cursor)
         return SOMA_E_NOMEM;
@@ -357,43 +425,46 @@ static enum soma_status cursor_new(struct core *core, enum soma__kind kind, uint
     cursor->sorted = NULL;
     go_to(cursor, 0);
     *out = cursor;
+    LENT_NOTHING(cursor);
+    BORN(cursor, WHAT_CURSOR, on);
     return SOMA_OK;
 }
 
 enum soma_status soma_cursor_open_u64(const soma_u64 *map, soma_cursor **out)
 {
-    if (!map || !out) {
+    if (!LIVES(map, WHAT_WORDS) || !out) {
         MISUSE("map or out is NULL");
         return SOMA_E_INVALID;
     }
-    return cursor_new(core_of(map), KIND_WORDS, SOMA__NOW, out);
+    return cursor_new(core_of(map), KIND_WORDS, SOMA__NOW, map, out);
 }
 
 enum soma_status soma_cursor_open_map(const soma_map *map, soma_cursor **out)
 {
-    if (!map || !out) {
+    if (!LIVES(map, WHAT_BYTES) || !out) {
         MISUSE("map or out is NULL");
         return SOMA_E_INVALID;
     }
-    return cursor_new(core_of(map), KIND_BYTES, SOMA__NOW, out);
+    return cursor_new(core_of(map), KIND_BYTES, SOMA__NOW, map, out);
 }
 
 enum soma_status soma_cursor_open_view(const soma_view *view, soma_cursor **out)
 {
-    if (!view || !out) {
+    if (!LIVES(view, WHAT_VIEW) || !out) {
         MISUSE("view or out is NULL");
         return SOMA_E_INVALID;
     }
-    return cursor_new(view->core, view->core->kind->words ? KIND_WORDS : KIND_BYTES, view->at, out);
+    return cursor_new(view->core, view->core->kind->words ? KIND_WORDS : KIND_BYTES, view->at, view, out);
 }
 
 void soma_cursor_close(soma_cursor *cursor)
 {
-    if (!cursor)
+    if (!cursor || !ENDS(cursor, WHAT_CURSOR))
         return;
+    TAKE_BACK(cursor);
     if (cursor->sorted)
         soma__sorted_free(cursor->sorted);
     if (cursor->bytes)
         soma__mem_free(cursor->bytes, cursor->bytes_cap);
-    soma__mem_free(cursor, sizeof *cursor);
+    BURY(cursor, sizeof *cursor, soma__mem_free);
 }

@@ -8,6 +8,7 @@
 
 #include "base/attr.h"
 #include "base/check.h"
+#include "base/guard.h"
 #include "mem/mem.h"
 
 /* Bytes of keys and values are kept in blocks of this size, or of one entry's that is larger. */
@@ -238,7 +239,7 @@ static struct walk_sorted *sorted_new(struct soma_cursor *cursor, uint64_t count
 
 enum soma_status soma_cursor_open_sorted(const soma_view *view, soma_cursor **out)
 {
-    if (!view || !out) {
+    if (!LIVES(view, WHAT_VIEW) || !out) {
         MISUSE("view or out is NULL");
         return SOMA_E_INVALID;
     }
@@ -251,6 +252,7 @@ enum soma_status soma_cursor_open_sorted(const soma_view *view, soma_cursor **ou
         soma_cursor_close(cursor);
         return SOMA_E_NOMEM;
     }
+    BORN(cursor, WHAT_CURSOR, NULL); /* the view and the map may go */
     *out = cursor;
     return SOMA_OK;
 }

@@ -4,6 +4,7 @@
 #include <soma/strong.h>
 
 #include "base/check.h"
+#include "base/guard.h"
 #include "hash/hash.h"
 #include "map/core.h"
 #include "view/view.h"
@@ -29,7 +30,7 @@ static enum soma_status add_bytes(soma_cursor *cursor, const uint64_t digest_key
 
 enum soma_status soma_view_digest_strong(const soma_view *view, struct soma_digest_strong *out)
 {
-    if (!view || !out) {
+    if (!LIVES(view, WHAT_VIEW) || !out) {
         MISUSE("view or out is NULL");
         return SOMA_E_INVALID;
     }

@@ -57,6 +57,10 @@ struct soma_cursor {
         struct walk_word words[WALK_WORDS];
         struct walk_item items[WALK_ITEMS];
     } batch;
+#if HAVE_GUARD
+    struct soma__loan_one loan; /* what it has lent */
+    uint64_t lent;              /* so many times */
+#endif
 };
 
 /* An entry of either kind of map. */
