@@ -10,9 +10,6 @@
 
 #if HAVE_GUARD
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include "base/atom.h"
 
 #define SLOTS ((uint64_t)1 << 14)
@@ -164,15 +161,23 @@ static void step_off(uint64_t on)
         atom_add_rlx(&slot->users, (uint64_t)-1); /* GUARD-3 */
 }
 
+/* The one of several that ends it, if they try at once. */
+static bool end(struct slot *slot, uint64_t state)
+{
+    return atom_cas_acqrel(&slot->state, &state, state & ~(uint64_t)STATE_LIVES); /* GUARD-4 */
+}
+
 void soma__guard_new(const void *handle, enum soma__what what, const void *on)
 {
     uint64_t state = 0;
     struct slot *slot = find(handle, &state);
-    if (slot && (state & STATE_LIVES) != 0) { /* it stands on something else from now on */
+    if (slot && (state & STATE_LIVES) != 0 && state_what(state) == what) { /* it stands on something else from now on */
         step_off(word(&slot->on));
         atom_store_rlx(&slot->on, stand_on(on)); /* GUARD-3 */
         return;
     }
+    if (slot && (state & STATE_LIVES) != 0) /* what was there has gone without a word */
+        (void)end(slot, state);
     slot = claim_any(handle, &state);
     if (!slot) {
         atom_store_rlx(&crowded, 1); /* GUARD-3 */
@@ -253,6 +258,22 @@ bool soma__guard_lives(const void *handle, enum soma__what what)
     return usable(handle, what, &unknown) || unknown;
 }
 
+__thread unsigned soma__updating __attribute__((tls_model("initial-exec")));
+
+static bool may_write(void)
+{
+    if (soma__updating > 0)
+        soma__because(
+            "called by the callback of an update, which may run several times, and only looks things up: do it "
+            "after the update has returned");
+    return soma__updating == 0;
+}
+
+bool soma__guard_writes(const void *handle, enum soma__what what)
+{
+    return soma__guard_lives(handle, what) && may_write();
+}
+
 bool soma__guard_lives_or_says(const void *handle, enum soma__what what, const char *where)
 {
     const bool lives = soma__guard_lives(handle, what);
@@ -269,12 +290,13 @@ struct soma__turn soma__guard_turn(const void *handle, enum soma__what what)
     struct slot *slot = usable(handle, what, &unknown);
     if (!slot)
         return (struct soma__turn){.slot = NULL, .had = unknown};
-    const uint64_t thread = (uint64_t)syscall(SYS_gettid);
+    static __thread char thread; /* its address is the thread's name */
     uint64_t other = 0;
-    if (atom_cas_acqrel(&slot->turn, &other, thread)) /* GUARD-5 */
+    if (atom_cas_acqrel(&slot->turn, &other, (uintptr_t)&thread)) /* GUARD-5 */
         return (struct soma__turn){.slot = slot, .had = true};
-    soma__because("thread %lu is in a call on this %s: it is for one thread at a time; open one for each thread",
-                  (unsigned long)other, kinds[what].name);
+    soma__because("%s is in a call on this %s: it is for one call at a time; open one for each thread",
+                  other == (uintptr_t)&thread ? "the code that this signal handler interrupted" : "another thread",
+                  kinds[what].name);
     return (struct soma__turn){.slot = NULL, .had = false};
 }
 
@@ -288,12 +310,6 @@ void soma__guard_turn_over(const struct soma__turn *turn)
 
 /* ---- Death ---- */
 
-/* The one of several that ends it, if they try at once. */
-static bool end(struct slot *slot, uint64_t state)
-{
-    return atom_cas_acqrel(&slot->state, &state, state & ~(uint64_t)STATE_LIVES); /* GUARD-4 */
-}
-
 bool soma__guard_ends(const void *handle, enum soma__what what, const char *where)
 {
     uint64_t state = 0;
@@ -306,6 +322,8 @@ bool soma__guard_ends(const void *handle, enum soma__what what, const char *wher
                       kinds[what].made);
     else if ((state & STATE_LIVES) != 0 && !is_of(is, what))
         is_another(is, what);
+    else if (is_of(is, WHAT_MAP) && !may_write())
+        (void)0; /* it has a reason */
     else if ((state & STATE_LIVES) == 0 || !end(slot, state))
         soma__because("the %s has been freed before: free it once, when nobody uses it any more", kinds[is].name);
     else {

@@ -30,6 +30,12 @@ bool soma__guard_lives(const void *handle, enum soma__what what);
 /* The same, and complains, unless the handle is NULL. */
 bool soma__guard_lives_or_says(const void *handle, enum soma__what what, const char *where);
 
+/* Whether a call may change the map; not inside the callback of an update. */
+bool soma__guard_writes(const void *handle, enum soma__what what);
+
+/* How many callbacks of updates the thread is in. */
+extern __thread unsigned soma__updating __attribute__((tls_model("initial-exec")));
+
 /* Ends the handle's life. False: it must not be freed, as it is none, or, as complained, others still stand on it. */
 bool soma__guard_ends(const void *handle, enum soma__what what, const char *where);
 
@@ -50,6 +56,7 @@ void soma__guard_token(uint64_t token, uint64_t seed);
 bool soma__guard_token_fits(uint64_t token, uint64_t seed);
 
 #define LIVES(handle, what) soma__guard_lives((handle), (what))
+#define WRITES(handle, what) soma__guard_writes((handle), (what))
 #define ENDS(handle, what) soma__guard_ends((handle), (what), __func__)
 /* Of calls that take NULL for nothing. */
 #define LIVES_OR_SAYS(handle, what) soma__guard_lives_or_says((handle), (what), __func__)
@@ -63,6 +70,7 @@ bool soma__guard_token_fits(uint64_t token, uint64_t seed);
 #else
 
 #define LIVES(handle, what) ((handle) != NULL)
+#define WRITES(handle, what) ((handle) != NULL)
 #define ENDS(handle, what) true
 #define LIVES_OR_SAYS(handle, what) ((handle) != NULL)
 #define BORN(handle, what, on) ((void)0)

@@ -7,7 +7,9 @@
  * the program goes on as other builds would. What a program has arranged for other faults, it keeps; but if it
  * puts its own handler in the place of this one, only the system speaks.
  *
- * Not everything is watched: no value that is larger than a chunk, and of one section no more than LENT_MOST chunks.
+ * Not everything is watched: no value that is larger than a chunk, of one section no more than LENT_MOST chunks, and of a
+ * thread's sections and calls on cursors the first WATCHED_FIRST that borrow, and then one in WATCHED_EVERY, since each
+ * takes two calls of the system's.
  */
 #include "base/loan.h"
 
@@ -24,6 +26,8 @@
 #define CHUNK_BYTES ((size_t)64 << 10)
 #define CHUNKS ((uint64_t)512)
 #define LENT_MOST 64
+#define WATCHED_FIRST 1024
+#define WATCHED_EVERY 32
 #define PAGE_MOST ((size_t)64 << 10)
 
 #if UNDER_ASAN
@@ -88,6 +92,16 @@ bool soma__loan_over(const void *bytes)
 {
     (void)bytes; /* the sanitizer speaks when it is read */
     return false;
+}
+
+void soma__seal(void *pages, size_t size)
+{
+    (void)pages, (void)size; /* nobody would catch the fault */
+}
+
+void soma__unseal(const void *pages)
+{
+    (void)pages;
 }
 
 #else
@@ -181,11 +195,23 @@ static const void *chunk_add(uint64_t chunk, size_t at, const void *bytes, size_
 static __thread struct {
     uint64_t chunks[LENT_MOST];
     unsigned count;
-    size_t used; /* of the last */
+    size_t used;    /* of the last */
+    uint64_t turns; /* sections that have borrowed, and calls on cursors */
+    bool passed;    /* this section is not watched */
 } lent __attribute__((tls_model("initial-exec")));
+
+static bool is_watched(void)
+{
+    const uint64_t turn = lent.turns++;
+    return turn < WATCHED_FIRST || turn % WATCHED_EVERY == 0;
+}
 
 static bool has_room(size_t len)
 {
+    if (lent.count == 0 && !lent.passed)
+        lent.passed = !is_watched();
+    if (lent.passed)
+        return false;
     if (lent.count > 0 && lent.used + room_for(len) <= CHUNK_BYTES)
         return true;
     if (lent.count == LENT_MOST || room_for(len) > CHUNK_BYTES)
@@ -211,12 +237,13 @@ void soma__loans_end(const void *entered, const void *left)
 {
     while (lent.count > 0)
         chunk_end(lent.chunks[--lent.count], entered, left);
+    lent.passed = false;
 }
 
 const void *soma__loan_one(struct soma__loan_one *one, const void *bytes, size_t len, const char *by)
 {
     soma__loan_one_end(one);
-    if (len > 0 && room_for(len) <= CHUNK_BYTES)
+    if (len > 0 && room_for(len) <= CHUNK_BYTES && is_watched())
         one->chunk = chunk_take();
     return one->chunk ? chunk_add(one->chunk, 0, bytes, len, by) : bytes;
 }
@@ -284,6 +311,56 @@ bool soma__loan_over(const void *bytes)
     return true;
 }
 
+/* ---- Seals ---- */
+
+#define SEALS 64
+
+/* order LOAN-3 acqrel | guards: the size | pairs: LOAN-3 */
+static struct {
+    struct atom pages; /* 0: free; SEALING: being written */
+    struct atom size;
+} seals[SEALS];
+
+/* Where all seals are in use: the pages are left as they are. */
+void soma__seal(void *pages, size_t size)
+{
+    enum {
+        SEALING = 1
+    };
+    install();
+    for (size_t i = 0; i < SEALS; i++) {
+        uint64_t none = 0;
+        if (!atom_cas_acqrel(&seals[i].pages, &none, SEALING)) /* LOAN-3 */
+            continue;
+        atom_store_rlx(&seals[i].size, size); /* LOAN-3 */
+        const bool sealed = mprotect(pages, size, PROT_READ) == 0;
+        atom_store_rel(&seals[i].pages, sealed ? (uintptr_t)pages : 0); /* LOAN-3 */
+        return;
+    }
+}
+
+void soma__unseal(const void *pages)
+{
+    for (size_t i = 0; i < SEALS; i++) {
+        if (atom_load_rlx(&seals[i].pages) == (uintptr_t)pages) /* LOAN-3: the caller's own */
+            atom_store_rel(&seals[i].pages, 0);                 /* LOAN-3 */
+    }
+}
+
+/* Whether the address is of sealed pages, which can then be written to. */
+static bool break_seal(const void *address)
+{
+    for (size_t i = 0; i < SEALS; i++) {
+        const uintptr_t pages = atom_load_acq(&seals[i].pages); /* LOAN-3 */
+        const uint64_t size = atom_load_rlx(&seals[i].size);    /* LOAN-3 */
+        if (pages != 0 && (uintptr_t)address - pages < size)
+            return mprotect((void *)pages, size, PROT_READ | PROT_WRITE) == 0;
+    }
+    return false;
+}
+
+/* ---- Faults ---- */
+
 static void fault_of_others(int number, siginfo_t *info, void *context)
 {
     if ((before.sa_flags & SA_SIGINFO) != 0 && before.sa_sigaction)
@@ -297,6 +374,12 @@ static void fault_of_others(int number, siginfo_t *info, void *context)
 static void on_fault(int number, siginfo_t *info, void *context)
 {
     const uint64_t at = info->si_code > 0 ? chunk_over(info->si_addr) : CHUNKS;
+    if (at == CHUNKS && info->si_code > 0 && break_seal(info->si_addr)) {
+        soma__misuse("soma_frozen",
+                     "the bytes of a frozen map are written to, and it does not change: write to the map that "
+                     "it was built from, and build another from a view of that");
+        return;
+    }
     if (at == CHUNKS || mprotect(memory[at], CHUNK_BYTES, PROT_READ | PROT_WRITE) != 0) {
         fault_of_others(number, info, context);
         return;

@@ -24,16 +24,24 @@ struct soma__loan_one {
 const void *soma__loan_one(struct soma__loan_one *one, const void *bytes, size_t len, const char *by);
 void soma__loan_one_end(struct soma__loan_one *one);
 
+/* Pages that nobody may write to any more; and, before they are freed, may again. */
+void soma__seal(void *pages, size_t size);
+void soma__unseal(const void *pages);
+
 /* Whether the bytes are of a loan that is over; then the thread has a reason. */
 bool soma__loan_over(const void *bytes);
 
 #define LENT(bytes, len) soma__loan((bytes), (len), __func__)
 #define LOAN_OVER(bytes) soma__loan_over(bytes)
+#define SEAL(pages, size) soma__seal((pages), (size))
+#define UNSEAL(pages) soma__unseal(pages)
 
 #else
 
 #define LENT(bytes, len) (bytes)
 #define LOAN_OVER(bytes) false
+#define SEAL(pages, size) ((void)0)
+#define UNSEAL(pages) ((void)0)
 
 #endif
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/guard.h"
+#include "base/loan.h"
 #include "frozen/frozen.h"
 #include "mem/mem.h"
 #include "view/view.h"
@@ -216,6 +217,7 @@ soma_frozen *soma__frozen_place(const struct frozen_builder *builder, const uint
     uint64_t *starts = (uint64_t *)(table + LINE_SLOTS * lines);
     fill(builder, homes, table, LINE_SLOTS * lines, starts);
     memcpy(starts + frozen_starts(builder->count), builder->records, builder->records_len);
+    SEAL((void *)(uintptr_t)frozen->header, frozen->header->size);
     BORN(frozen, WHAT_FROZEN, NULL);
     return frozen;
 }

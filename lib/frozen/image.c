@@ -9,6 +9,7 @@
 #include "base/attr.h"
 #include "base/check.h"
 #include "base/guard.h"
+#include "base/loan.h"
 #include "frozen/frozen.h"
 #include "mem/mem.h"
 
@@ -85,6 +86,7 @@ void soma_frozen_free(soma_frozen *frozen)
 {
     if (!frozen || !ENDS(frozen, WHAT_FROZEN))
         return;
+    UNSEAL(frozen->header);
     soma__range_free((void *)(uintptr_t)frozen->header, frozen->header->size);
     BURY(frozen, sizeof *frozen, soma__mem_free);
 }

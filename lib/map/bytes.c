@@ -722,7 +722,7 @@ static enum soma_status attempts(struct update *update, decide_fn decide, struct
 
 static bool arguments_ok(const soma_map *map, const void *key, size_t len, const struct order *order)
 {
-    return LIVES(map, WHAT_BYTES) && soma__bytes_ok(key, len) && soma__bytes_ok(order->value.data, order->value.len) &&
+    return WRITES(map, WHAT_BYTES) && soma__bytes_ok(key, len) && soma__bytes_ok(order->value.data, order->value.len) &&
            soma__bytes_ok(order->expected.data, order->expected.len);
 }
 
@@ -952,7 +952,10 @@ static struct verdict decide_update(struct update *update, const struct soma_byt
 {
     struct soma_bytes value = present ? *present : (struct soma_bytes){.data = NULL, .len = 0};
     const struct order *order = update->order;
-    switch (order->fn(update->key.data, update->key.len, present != NULL, &value, order->ctx)) {
+    CALLBACK_BEGINS();
+    const enum soma_status answer = order->fn(update->key.data, update->key.len, present != NULL, &value, order->ctx);
+    CALLBACK_ENDS();
+    switch (answer) {
     case SOMA_OK:
         if (soma__bytes_ok(value.data, value.len))
             return (struct verdict){.what = STORE, .value = value};
@@ -1053,7 +1056,7 @@ enum soma_status soma_map_put_many(soma_map *map, const struct soma_bytes *keys,
                                    size_t n, size_t *done)
 {
     CALL();
-    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !many_ok(keys, n) || !many_ok(values, n))) {
+    if (UNLIKELY(!WRITES(map, WHAT_BYTES) || !many_ok(keys, n) || !many_ok(values, n))) {
         MISUSE("map, a key or a value is NULL, or a length is absurd");
         return SOMA_E_INVALID;
     }
@@ -1068,7 +1071,7 @@ enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *ke
                                       bool *found, size_t *done)
 {
     CALL();
-    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !many_ok(keys, n))) {
+    if (UNLIKELY(!WRITES(map, WHAT_BYTES) || !many_ok(keys, n))) {
         MISUSE("map or a key is NULL, or a length is absurd");
         return SOMA_E_INVALID;
     }
@@ -1132,7 +1135,7 @@ void soma__map_hash_mask(soma_map *map, uint64_t mask)
 
 enum soma_status soma_map_clear(soma_map *map)
 {
-    if (UNLIKELY(!LIVES(map, WHAT_BYTES))) {
+    if (UNLIKELY(!WRITES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }

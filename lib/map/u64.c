@@ -576,7 +576,7 @@ ALWAYS_INLINE enum soma_status attempts(struct core *core, struct soma__reader *
 
 ALWAYS_INLINE enum soma_status update_map(soma_u64 *map, decide_fn decide, const struct order *order, uint64_t *old)
 {
-    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }
@@ -702,7 +702,10 @@ enum soma_status soma_u64_fetch_add(soma_u64 *map, uint64_t key, uint64_t delta,
 ALWAYS_INLINE struct verdict decide_update(const struct order *order, bool present, uint64_t value)
 {
     uint64_t next = present ? value : 0;
-    switch (order->fn(order->key, present, &next, order->ctx)) {
+    CALLBACK_BEGINS();
+    const enum soma_status answer = order->fn(order->key, present, &next, order->ctx);
+    CALLBACK_ENDS();
+    switch (answer) {
     case SOMA_OK:
         return (struct verdict){.what = STORE, .value = next};
     case SOMA_REMOVED:
@@ -800,7 +803,7 @@ ALWAYS_INLINE enum soma_status update_many(soma_u64 *map, decide_fn decide, stru
 
 enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const uint64_t *values, size_t n, size_t *done)
 {
-    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || (n > 0 && (!keys || !values)) || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS) || (n > 0 && (!keys || !values)) || n > CORE_MANY_MAX)) {
         MISUSE("map, keys or values is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }
@@ -814,7 +817,7 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
 enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old, bool *found,
                                       size_t *done)
 {
-    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS) || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
         MISUSE("map or keys is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }
@@ -872,7 +875,7 @@ void soma_u64_free(soma_u64 *map)
 
 enum soma_status soma_u64_clear(soma_u64 *map)
 {
-    if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
     }

@@ -175,6 +175,10 @@ bool soma__section_inside(void);
  * section. */
 const void *soma__section_lend(const void *bytes, size_t len, const char *by);
 
+/* Around the callback of an update: it writes nothing (guard.h), and closes the sections that it opens. */
+uint64_t soma__callback_begins(void);
+void soma__callback_ends(uint64_t depth, const char *where);
+
 /* Names a section that is open for too long. */
 void soma__section_watch(struct soma__reader *reader);
 
@@ -183,11 +187,15 @@ void soma__section_watch(struct soma__reader *reader);
     ((bytes) ? (void)((bytes)->data = soma__section_lend((bytes)->data, (bytes)->len, __func__)) : (void)0)
 
 #define LENDS true
+#define CALLBACK_BEGINS() const uint64_t depth_before = soma__callback_begins()
+#define CALLBACK_ENDS() soma__callback_ends(depth_before, __func__)
 
 #else
 
 #define LEND(bytes) ((void)0)
 #define LENDS false
+#define CALLBACK_BEGINS() ((void)0)
+#define CALLBACK_ENDS() ((void)0)
 
 #endif
 

@@ -19,6 +19,7 @@
 
 #include "base/check.h"
 #include "base/probe.h"
+#include "base/guard.h"
 #include "mem/mem.h"
 #include "rcu/private.h"
 
@@ -313,6 +314,26 @@ const void *soma__section_lend(const void *bytes, size_t len, const char *by)
                      "before, and soma_read_exit() after the last use; or copy it with soma_map_get_copy(), or pass "
                      "NULL");
     return bytes;
+}
+
+static uint64_t program_depth(void)
+{
+    return joined ? joined->depth : spare_depth;
+}
+
+uint64_t soma__callback_begins(void)
+{
+    soma__updating++;
+    return program_depth();
+}
+
+void soma__callback_ends(uint64_t depth, const char *where)
+{
+    soma__updating--;
+    if (program_depth() != depth)
+        soma__misuse(where,
+                     "the callback has left a read section open, or closed one that it did not open: close in it "
+                     "just what it opens");
 }
 
 #define WATCH_ENTER(self) watch_enter((self), __builtin_return_address(0))

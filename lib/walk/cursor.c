@@ -132,10 +132,6 @@ static NOINLINE enum soma_status fetch(struct soma_cursor *cursor)
 
 #if HAVE_GUARD
 
-/* Of the first entries that a cursor gives, and of some later ones, copies are lent. */
-#define LENT_FIRST 16
-#define LENT_EVERY 256
-
 static void take_back(struct soma_cursor *cursor)
 {
     soma__loan_one_end(&cursor->loan);
@@ -143,9 +139,8 @@ static void take_back(struct soma_cursor *cursor)
 
 static void give(struct soma_cursor *cursor, struct soma_bytes *key, struct soma_bytes *value)
 {
-    const uint64_t nth = cursor->lent++;
     struct soma_bytes *first = value && value->len > 0 ? value : key;
-    if (!first || (nth >= LENT_FIRST && nth % LENT_EVERY != 0))
+    if (!first)
         return;
     /* Behind a value stands its key: copy_item(). */
     const bool both = first == value && key && key->data == (const char *)value->data + value->len;
@@ -162,7 +157,7 @@ static uint64_t seed_of(const struct soma_cursor *cursor)
     return seed[0] ^ (seed[1] << 1 | seed[1] >> 63);
 }
 
-#define LENT_NOTHING(cursor) ((cursor)->loan.chunk = 0, (cursor)->lent = 0)
+#define LENT_NOTHING(cursor) ((cursor)->loan.chunk = 0)
 #define TAKE_BACK(cursor) take_back(cursor)
 #define GIVE(cursor, status, key, value) ((status) == SOMA_OK ? give((cursor), (key), (value)) : (void)0)
 #define TOKEN_OF(cursor) (soma__guard_token((cursor)->token, seed_of(cursor)), (cursor)->token)

@@ -59,7 +59,6 @@ struct soma_cursor {
     } batch;
 #if HAVE_GUARD
     struct soma__loan_one loan; /* what it has lent */
-    uint64_t lent;              /* so many times */
 #endif
 };
 

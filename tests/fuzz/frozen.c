@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/guard.h"
 #include "frozen/frozen.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -62,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         header->checksum = soma__frozen_checksum(header, size);
     }
     const enum soma_status status = soma__frozen_check(&frozen, image, size);
+    BORN(&frozen, WHAT_FROZEN, NULL);
     if (status == SOMA_OK && frozen.kind == FROZEN_WORDS)
         use_words(&frozen);
     else if (status == SOMA_OK)

@@ -11,6 +11,7 @@
 
 #include <soma/soma.h>
 
+#include "base/guard.h"
 #include "frozen/frozen.h"
 #include "support.h"
 
@@ -206,6 +207,7 @@ static bool accepted(const void *image, uint64_t size, uint64_t at, unsigned cha
     if (resum && size >= sizeof(struct frozen_header))
         ((struct frozen_header *)(void *)copy)->checksum = soma__frozen_checksum((const void *)copy, size);
     const bool good = soma__frozen_check(&frozen, copy, size) == SOMA_OK;
+    BORN(&frozen, WHAT_FROZEN, NULL);
     if (good)
         use(&frozen);
     free(copy);
