@@ -242,5 +242,6 @@ bool soma__grace_wait(void)
 
 void soma_synchronize_wait(void)
 {
+    CALL();
     soma__grace_wait();
 }
