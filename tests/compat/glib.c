@@ -131,7 +131,7 @@ static void as_int64(struct object *object)
 static void as_double(struct object *object)
 {
     object->as.d = (double)object->number / 4;
-    if (object->number == 0 && object->id % 2)
+    if (object->number == 0 && object->id / 2 % 2)
         object->as.d = -0.0;
 }
 
@@ -660,6 +660,53 @@ static void more_verbs(const void *setup)
     verified(20);
 }
 
+static gboolean renew(gpointer key, gpointer value, gpointer table)
+{
+    (void)value;
+    if (((struct object *)key)->number == 1)
+        soma_g_hash_table_insert(table, object_new(1, 0, NULL), object_new(11, 0, NULL));
+    return TRUE;
+}
+
+/* What was said about an entry holds for its key and value, not for others that have come since. */
+static void decisions(const void *setup)
+{
+    soma_g_hash_table *table = soma_g_hash_table_new_full(number_hash_few, number_equal, our_key_gone, our_value_gone);
+    soma_g_hash_table_iter iter;
+    gpointer key = NULL;
+    gpointer value = NULL;
+    (void)setup;
+    memset(values_gone, 0, sizeof values_gone);
+    for (uint64_t i = 0; i < 3; i++)
+        soma_g_hash_table_insert(table, object_new(i, i, NULL), object_new(i, i, NULL));
+    EXPECT_EQ(soma_g_hash_table_foreach_remove(table, renew, table), 2);
+    EXPECT_EQ(soma_g_hash_table_size(table), 1);
+    soma_g_hash_table_iter_init(&iter, table);
+    EXPECT(soma_g_hash_table_iter_next(&iter, &key, NULL));
+    renew(key, NULL, table);
+    soma_g_hash_table_iter_remove(&iter);
+    soma_g_hash_table_iter_steal(&iter);
+    EXPECT_EQ(soma_g_hash_table_size(table), 1);
+    /* What was replaced by the iterator is what it has shown. */
+    soma_g_hash_table_iter_replace(&iter, object_new(12, 0, NULL));
+    soma_g_hash_table_iter_remove(&iter);
+    EXPECT_EQ(soma_g_hash_table_size(table), 0);
+    /* A value that is stored again does not go. */
+    struct object *stays = object_new(5, 5, NULL);
+    key = object_new(5, 5, NULL);
+    soma_g_hash_table_insert(table, key, stays);
+    soma_barrier_wait();
+    const uint64_t before = values_gone[OURS].count;
+    EXPECT_EQ(soma_g_hash_table_cas(table, key, stays, stays, &value), SOMA_REPLACED);
+    EXPECT_EQ(soma_g_hash_table_update(table, key, leave, &(enum soma_status){SOMA_OK}), SOMA_REPLACED);
+    soma_barrier_wait();
+    EXPECT(value == stays && stays->number == 5);
+    EXPECT_EQ(values_gone[OURS].count, before);
+    soma_g_hash_table_unref(table);
+    EXPECT_EQ(values_gone[OURS].count, before + 1);
+    verified(10);
+}
+
 /* ---- Threads ---- */
 
 #define THREADS 4
@@ -1024,6 +1071,7 @@ int main(int argc, char **argv)
         {"sets", sets, NULL},
         {"long-chain", long_chain, NULL},
         {"more-verbs", more_verbs, NULL},
+        {"decisions", decisions, NULL},
         {"counts-strings", counts_are_exact, &strings},
         {"counts-custom", counts_are_exact, &few},
         {"churn-strings", all_goes_once, &strings},

@@ -303,6 +303,42 @@ static void sets(const void *setup)
     soma_kh_destroy(set, NULL);
 }
 
+/* An update that is overtaken by the key's removal sees a fresh value. */
+static enum soma_status overtaken(const khint32_t *key, bool present, uint64_t *value, void *ctx)
+{
+    if (present)
+        EXPECT_EQ(soma_kh_remove(ints, ctx, *key, NULL), SOMA_REMOVED);
+    else
+        EXPECT_EQ(*value, 0);
+    *value += 1;
+    return SOMA_OK;
+}
+
+/* An iterator is to an entry, not to a key. */
+static void entries(const void *setup)
+{
+    soma_khash_t(ints) *h = soma_kh_init(ints);
+    uint64_t value = 0;
+    (void)setup;
+    EXPECT_EQ(soma_kh_set(ints, h, 1, 10), SOMA_INSERTED);
+    soma_read_enter();
+    const soma_khiter_t old = soma_kh_get(ints, h, 1);
+    EXPECT_EQ(soma_kh_set(ints, h, 1, 11), SOMA_REPLACED);
+    EXPECT(!soma_kh_exist(h, old) && soma_kh_exist(h, soma_kh_get(ints, h, 1)));
+    EXPECT_EQ(soma_kh_del(ints, h, old), SOMA_ABSENT);
+    EXPECT_EQ(soma_kh_value(h, old), 10);
+    soma_read_exit();
+    EXPECT_EQ(soma_kh_copy(ints, h, 1, &value), SOMA_OK);
+    EXPECT_EQ(value, 11);
+    EXPECT_EQ(soma_kh_update(ints, h, 1, overtaken, h), SOMA_INSERTED);
+    EXPECT_EQ(soma_kh_copy(ints, h, 1, &value), SOMA_OK);
+    EXPECT_EQ(value, 1);
+    EXPECT_EQ(soma_kh_resize(ints, h, 0), 0);
+    EXPECT_EQ(soma_kh_resize(ints, h, UINT64_MAX), -1);
+    soma_kh_destroy(ints, h);
+    verified(10);
+}
+
 /* ---- Threads ---- */
 
 #define THREADS 4
@@ -507,6 +543,7 @@ int main(int argc, char **argv)
         {"custom-few-hashes", few_same, NULL},
         {"canary", ints_same, &bug},
         {"sets", sets, NULL},
+        {"entries", entries, NULL},
         {"counts", counts_are_exact, NULL},
         {"churn", books_balance, NULL},
         {"no-memory", without_memory, NULL},

@@ -34,6 +34,9 @@
 extern "C" {
 #endif
 
+/** The larger functions stand once in each file that uses them. */
+#define SOMA_PAIRS_ONCE static __attribute__((noinline, unused))
+
 /* ---- Types ---- */
 
 /** What makes two keys the same key. */
@@ -124,7 +127,7 @@ static inline void soma_pairs_destroy_one(const struct soma_pairs_chain *chain, 
 }
 
 /** A chain has no readers any more. */
-static inline void soma_pairs_retire_word(uint64_t word, void *ctx)
+SOMA_PAIRS_ONCE void soma_pairs_retire_word(uint64_t word, void *ctx)
 {
     struct soma_pairs_chain *chain = (struct soma_pairs_chain *)(uintptr_t)word;
     (void)ctx;
@@ -303,7 +306,7 @@ static inline enum soma_status soma_pairs_swap(struct soma_pairs *table, const s
         return status;
     if (status == SOMA_INSERTED || status == SOMA_REPLACED || status == SOMA_REMOVED)
         return SOMA_OK;
-    *now = status == SOMA_ABSENT ? NULL : (struct soma_pairs_chain *)(uintptr_t)found;
+    *now = (struct soma_pairs_chain *)(uintptr_t)found; /* none on SOMA_ABSENT */
     return SOMA_CHANGED;
 }
 
@@ -316,7 +319,8 @@ static inline enum soma_status soma_pairs_swap(struct soma_pairs *table, const s
  *
  * Return: as soma_u64_new().
  */
-static inline enum soma_status soma_pairs_open(struct soma_pairs *table, uint64_t reserve, uint64_t deferred_bytes_max)
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_open(struct soma_pairs *table, uint64_t reserve,
+                                                 uint64_t deferred_bytes_max)
 {
     if (table->kind == SOMA_PAIRS_STRING) {
         struct soma_map_options options;
@@ -395,9 +399,9 @@ static inline void soma_pairs_swapped(struct soma_pairs *table, struct soma_pair
  * @index: where in *@now the pair is that is replaced or removed; its count if there is none.
  * @pair:  what to store; NULL to remove.
  */
-static inline enum soma_status soma_pairs_attempt(struct soma_pairs *table, const struct soma_pairs_slot *slot,
-                                                  struct soma_pairs_chain **now, uint32_t index,
-                                                  const struct soma_pairs_pair *pair, unsigned drop)
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_attempt(struct soma_pairs *table, const struct soma_pairs_slot *slot,
+                                                    struct soma_pairs_chain **now, uint32_t index,
+                                                    const struct soma_pairs_pair *pair, unsigned drop)
 {
     struct soma_pairs_chain *const old = *now;
     struct soma_pairs_chain *next = NULL;
@@ -423,8 +427,8 @@ static inline enum soma_status soma_pairs_attempt(struct soma_pairs *table, cons
  * Return: SOMA_INSERTED or SOMA_REPLACED if @decide said SOMA_OK · SOMA_REMOVED, or SOMA_ABSENT, if it said SOMA_REMOVED · what
  *   else it said · SOMA_E_NOMEM · SOMA_E_LIMIT · SOMA_E_INVALID.
  */
-static inline enum soma_status soma_pairs_edit(struct soma_pairs *table, const void *key, soma_pairs_decide_fn decide,
-                                               void *ctx, struct soma_pairs_pair *old)
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_edit(struct soma_pairs *table, const void *key, soma_pairs_decide_fn decide,
+                                                 void *ctx, struct soma_pairs_pair *old)
 {
     const struct soma_pairs_slot slot = soma_pairs_slot_of(table, key);
     struct soma_pairs_pair before = {NULL, NULL};
@@ -499,8 +503,8 @@ static inline enum soma_status soma_pairs_cursor_next(const struct soma_pairs *t
  *
  * Return: SOMA_OK · SOMA_END there are no more · SOMA_E_NOMEM no memory for a cursor; *@place as it was.
  */
-static inline enum soma_status soma_pairs_fetch(const struct soma_pairs *table, struct soma_pairs_place *place,
-                                                struct soma_pairs_pair *out, size_t room, size_t *count)
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_fetch(const struct soma_pairs *table, struct soma_pairs_place *place,
+                                                  struct soma_pairs_pair *out, size_t room, size_t *count)
 {
     soma_cursor *cursor;
     enum soma_status status = soma_pairs_cursor_open(table, &cursor);
@@ -537,7 +541,7 @@ struct soma_pairs_wanted {
     int (*wanted)(void *key, void *value, void *ctx); /**< NULL: all */
     void *ctx;
     unsigned drop;
-    uint64_t removed;
+    uint64_t removed; /**< of those that were asked for */
 };
 
 /** Takes a whole chain out, without a look at its keys. */
@@ -551,7 +555,6 @@ static inline enum soma_status soma_pairs_take_chain(struct soma_pairs *table, c
             return status;
         if (status == SOMA_OK) {
             soma_pairs_swapped(table, old, NULL, SOMA_PAIRS_ALL_GO, sweep->drop);
-            sweep->removed += old->count;
             break;
         }
     }
@@ -603,7 +606,7 @@ static inline enum soma_status soma_pairs_sweep_slot(struct soma_pairs *table, c
  * Does not look at a key that was wanted. Allocates: a cursor; a chain where a pair goes and others stay.
  * Return: SOMA_OK · SOMA_E_NOMEM · SOMA_E_LIMIT: what is removed stays so, the rest remains.
  */
-static inline enum soma_status soma_pairs_sweep(struct soma_pairs *table, struct soma_pairs_wanted *sweep)
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_sweep(struct soma_pairs *table, struct soma_pairs_wanted *sweep)
 {
     struct soma_pairs_slot slot = {0, NULL, 0};
     struct soma_pairs_chain *chain = NULL; /* may be gone: what counts is what the slot has */
