@@ -660,6 +660,30 @@ static void more_verbs(const void *setup)
     verified(20);
 }
 
+/* Tables in a table, given back by its destroy function: often inside a retired call. */
+static void nested(const void *setup)
+{
+    soma_g_hash_table *outer = soma_g_hash_table_new_full(NULL, NULL, NULL, (GDestroyNotify)soma_g_hash_table_unref);
+    (void)setup;
+    memset(values_gone, 0, sizeof values_gone);
+    for (size_t i = 0; i < 40; i++) {
+        soma_g_hash_table *inner = soma_g_hash_table_new_full(g_str_hash, g_str_equal, our_key_gone, our_value_gone);
+        for (uint64_t j = 0; j < 10; j++)
+            soma_g_hash_table_insert(inner, object_new(j, j, NULL), object_new(j, j, NULL));
+        EXPECT_EQ(soma_g_hash_table_size(inner), 1); /* no text: one key */
+        soma_g_hash_table_insert(outer, GSIZE_TO_POINTER(i % 20), inner);
+    }
+    for (size_t i = 0; i < 10; i++)
+        EXPECT(soma_g_hash_table_remove(outer, GSIZE_TO_POINTER(i)));
+    soma_barrier_wait();
+    soma_barrier_wait(); /* what the inner tables have retired */
+    EXPECT_EQ(values_gone[OURS].count, 40 * 9 + 30);
+    soma_g_hash_table_destroy(outer);
+    soma_barrier_wait();
+    EXPECT_EQ(values_gone[OURS].count, 40 * 10);
+    verified(40);
+}
+
 static gboolean renew(gpointer key, gpointer value, gpointer table)
 {
     (void)value;
@@ -898,6 +922,70 @@ static void all_goes_once(const void *setup)
     EXPECT_EQ(gone, made);
 }
 
+/* Even numbers stay, odd ones come and go: walks give those that stay once, and none twice. */
+static atomic_bool walked;
+
+static void see(gpointer key, gpointer value, gpointer data)
+{
+    (void)value;
+    ((unsigned *)data)[((struct object *)key)->number]++;
+}
+
+static void seen_once(const unsigned *seen)
+{
+    for (unsigned i = 0; i < 2 * NUMBERS; i++)
+        EXPECT(i % 2 ? seen[i] <= 1 : seen[i] == 1);
+    verified(1);
+}
+
+static void walk_or_churn(unsigned index, void *arg)
+{
+    soma_g_hash_table *table = arg;
+    struct rng rng = rng_new(200 + index);
+    if (index > 0) {
+        while (!atomic_load(&walked)) {
+            struct item *key = item_new(2 * rng_below(&rng, NUMBERS) + 1, 0);
+            if (rng_below(&rng, 2) == 0) {
+                soma_g_hash_table_insert(table, key_of(key), item_new(0, 0));
+                continue;
+            }
+            soma_g_hash_table_remove(table, key_of(key));
+            key->key.number--; /* one that stays gets another value, or key and value */
+            as_text(&key->key);
+            soma_g_hash_table_replace(table, key_of(key), item_new(0, 0));
+        }
+        return;
+    }
+    for (int i = 0; i < 150; i++) {
+        unsigned seen[2 * NUMBERS] = {0};
+        soma_g_hash_table_iter iter;
+        gpointer key;
+        soma_read_enter();
+        if (i % 2)
+            soma_g_hash_table_foreach(table, see, seen);
+        else
+            for (soma_g_hash_table_iter_init(&iter, table); soma_g_hash_table_iter_next(&iter, &key, NULL);)
+                see(key, NULL, seen);
+        soma_read_exit();
+        seen_once(seen);
+    }
+    atomic_store(&walked, true);
+}
+
+static void walks_are_whole(const void *setup)
+{
+    const struct kind *kind = setup;
+    soma_g_hash_table *table = soma_g_hash_table_new_full(kind->hash, kind->equal, key_gone, item_gone);
+    made = gone = 0;
+    atomic_store(&walked, false);
+    for (uint64_t i = 0; i < 2 * NUMBERS; i += 2)
+        soma_g_hash_table_insert(table, key_of(item_new(i, 0)), item_new(0, 0));
+    crew_run(3, walk_or_churn, table);
+    soma_g_hash_table_destroy(table);
+    soma_barrier_wait();
+    EXPECT_EQ(gone, made);
+}
+
 /* ---- No memory ---- */
 
 struct refusals {
@@ -1071,12 +1159,15 @@ int main(int argc, char **argv)
         {"sets", sets, NULL},
         {"long-chain", long_chain, NULL},
         {"more-verbs", more_verbs, NULL},
+        {"nested", nested, NULL},
         {"decisions", decisions, NULL},
         {"counts-strings", counts_are_exact, &strings},
         {"counts-custom", counts_are_exact, &few},
         {"churn-strings", all_goes_once, &strings},
         {"churn-custom", all_goes_once, &custom},
         {"churn-few-hashes", all_goes_once, &few},
+        {"walks-strings", walks_are_whole, &strings},
+        {"walks-few-hashes", walks_are_whole, &few},
         {"no-memory-strings", without_memory, &strings},
         {"no-memory-ints", without_memory, &ints},
         {"no-memory-few-hashes", without_memory, &few},

@@ -49,7 +49,7 @@ struct soma_hsearch_data {
 };
 
 /** The process-wide table: one for all the files of a program that include this. */
-extern struct soma_hsearch_data soma_hsearch_shared;
+SOMA_API extern struct soma_hsearch_data soma_hsearch_shared;
 __attribute__((weak)) struct soma_hsearch_data soma_hsearch_shared;
 
 /* ---- Lifecycle ---- */
@@ -138,8 +138,8 @@ static inline ENTRY *soma_hsearch_enter(struct soma_hsearch_data *htab, ENTRY it
  *          so of several threads one knows that it was first.
  *
  * Allocates: with ENTER, an entry.
- * Return: 1; or 0 with *@retval NULL and errno ESRCH (FIND: it is not there), ENOMEM (no memory; nothing entered) or EINVAL (no table,
- *   or the key is longer than SOMA_LEN_MAX).
+ * Return: 1; or 0 with *@retval NULL and errno ESRCH (FIND: it is not there), ENOMEM (no memory; nothing entered) or EINVAL (no table;
+ *   ENTER: the key is longer than SOMA_LEN_MAX).
  */
 static inline int soma_hsearch_r(ENTRY item, ACTION action, ENTRY **retval, struct soma_hsearch_data *htab)
 {
