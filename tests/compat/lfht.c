@@ -20,6 +20,7 @@ static int told, told_status;
 #define SOMA_LFHT_FAILED(status) (told++, told_status = (int)(status))
 #include <soma/compat/lfht.h>
 
+/* Whether liburcu's threads may be seen to synchronize with ours. */
 #if defined(__SANITIZE_THREAD__)
 #define SEES_URCU 0
 #elif defined(__has_feature)
@@ -281,10 +282,9 @@ static void pair_end(struct pair *pair)
 static void agrees(const void *setup)
 {
     struct pair pair = {.mask = *(const unsigned long *)setup, .items = need(STEPS + 1, sizeof(struct item))};
-    const int flags = CDS_LFHT_AUTO_RESIZE | CDS_LFHT_ACCOUNTING;
     urcu_memb_register_thread();
     pair.rng = rng_new(pair.mask);
-    pair.original = cds_lfht_new_flavor(1, 1, 0, flags, &urcu_memb_flavor, NULL);
+    pair.original = cds_lfht_new_flavor(64, 1, 0, CDS_LFHT_ACCOUNTING, &urcu_memb_flavor, NULL);
     pair.ours = soma_lfht_new_flavor(1, 1, 0, SOMA_LFHT_AUTO_RESIZE | SOMA_LFHT_ACCOUNTING, &urcu_memb_flavor, NULL);
     for (unsigned i = 0; i < STEPS; i++) {
         urcu_memb_read_lock();

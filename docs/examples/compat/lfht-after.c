@@ -11,8 +11,8 @@
 #include <soma/compat/lfht.h>
 
 #define THREADS 4
-#define ROUTES 2000  /* of each thread's own */
-#define DEFAULTS 500 /* that all threads announce: the first wins */
+#define ROUTES 300   /* of each thread's own */
+#define DEFAULTS 200 /* that all threads announce: the first wins */
 
 struct route {
     uint32_t prefix, hop;
@@ -103,17 +103,18 @@ static void *speaker(void *arg)
 static void report(void)
 {
     struct cds_lfht_iter iter;
-    struct route *route;
+    struct cds_lfht_node *node;
     unsigned long all = 0, replaced = 0, hops = 0;
     urcu_memb_read_lock();
-    cds_lfht_for_each_entry(routes, &iter, route, node)
+    cds_lfht_for_each(routes, &iter, node)
     {
+        struct route *route = caa_container_of(node, struct route, node);
         all++;
         if (route->prefix >= DEFAULTS) {
             replaced += route->hop >= 100;
             hops += route->hop;
         }
-        if (cds_lfht_del(routes, &route->node) == 0)
+        if (cds_lfht_del(routes, node) == 0)
             urcu_memb_call_rcu(&route->head, route_free);
     }
     urcu_memb_read_unlock();
@@ -125,7 +126,7 @@ int main(void)
     pthread_t threads[THREADS];
     unsigned long defaults = 0;
     urcu_memb_register_thread();
-    routes = cds_lfht_new_flavor(64, 64, 0, CDS_LFHT_AUTO_RESIZE, &urcu_memb_flavor, NULL);
+    routes = cds_lfht_new_flavor(1024, 64, 0, 0, &urcu_memb_flavor, NULL);
     if (!routes)
         return 1;
     for (uintptr_t t = 0; t < THREADS; t++)
