@@ -72,6 +72,28 @@ enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *options, som
     return refuse ? SOMA_E_NOMEM : __real_soma_u64_new(options, out);
 }
 
+/* Which of malloc and calloc find nothing, in what is linked into this program. */
+enum {
+    NO_MALLOC = 1,
+    NO_CALLOC = 2
+};
+static atomic_uint starve;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return atomic_load(&starve) & NO_MALLOC ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return atomic_load(&starve) & NO_CALLOC ? NULL : __real_calloc(count, size);
+}
+
 /* ---- Against the original ---- */
 
 #define KEYS 60
@@ -344,6 +366,9 @@ static void failures_are_told(const void *setup)
     unsigned long count;
     long before, after;
     told = 0;
+    atomic_store(&starve, NO_CALLOC);
+    EXPECT(soma_lfht_new(1, 1, 0, 0, NULL) == NULL);
+    atomic_store(&starve, 0);
     refuse = true;
     EXPECT(soma_lfht_new(1, 1, 0, 0, NULL) == NULL);
     refuse = false;
@@ -359,8 +384,16 @@ static void failures_are_told(const void *setup)
     EXPECT_EQ(soma_lfht_try_add(ht, 7, a), SOMA_INSERTED);
     EXPECT_EQ(soma_lfht_try_add_unique(ht, 7, same_ours, &items[0].key, b, &other), SOMA_EXISTS);
     EXPECT(other == a);
+    atomic_store(&starve, NO_MALLOC);
+    EXPECT_EQ(soma_lfht_try_add(ht, 7, b), SOMA_E_NOMEM);
+    atomic_store(&starve, 0);
     soma_lfht_add(ht, 7, b);
     soma_lfht_add(ht, 7, c);
+    atomic_store(&starve, NO_MALLOC);
+    EXPECT_EQ(soma_lfht_del(ht, b), -ENOMEM);
+    soma_lfht_lookup(ht, 7, same_ours, &items[0].key, &iter);
+    EXPECT_EQ(soma_lfht_replace(ht, &iter, 7, same_ours, &items[0].key, d), -ENOMEM);
+    atomic_store(&starve, 0);
     refuse = true;
     EXPECT_EQ(soma_lfht_try_add_replace(ht, 7, same_ours, &items[0].key, d, &other), SOMA_E_NOMEM);
     EXPECT_EQ(soma_lfht_del(ht, b), -ENOMEM);
@@ -383,7 +416,7 @@ static void failures_are_told(const void *setup)
     soma_read_exit();
     EXPECT_EQ(soma_lfht_destroy(ht, NULL), 0);
     soma_barrier_wait();
-    verified(20);
+    verified(24);
 }
 
 /* ---- Threads ---- */

@@ -35,6 +35,14 @@ enum soma_status __wrap_soma_cursor_open_u64(const soma_u64 *, soma_cursor **);
 enum soma_status __real_soma_u64_new(const struct soma_u64_options *, soma_u64 **);
 enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *, soma_u64 **);
 
+enum soma_status __real_soma_retire(void (*)(void *), void *);
+enum soma_status __wrap_soma_retire(void (*)(void *), void *);
+
+enum soma_status __wrap_soma_retire(void (*fn)(void *), void *arg)
+{
+    return refuse ? SOMA_E_NOMEM : __real_soma_retire(fn, arg);
+}
+
 enum soma_status __wrap_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present)
 {
     return refuse ? SOMA_E_NOMEM : __real_soma_u64_put_new(map, key, value, present);
@@ -53,6 +61,36 @@ enum soma_status __wrap_soma_cursor_open_u64(const soma_u64 *map, soma_cursor **
 enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *options, soma_u64 **out)
 {
     return refuse ? SOMA_E_NOMEM : __real_soma_u64_new(options, out);
+}
+
+/* Which of malloc, calloc and realloc find nothing, in what is linked into this program. */
+enum {
+    NO_MALLOC = 1,
+    NO_CALLOC = 2,
+    NO_REALLOC = 4
+};
+static atomic_uint starve;
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    return atomic_load(&starve) & NO_MALLOC ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return atomic_load(&starve) & NO_CALLOC ? NULL : __real_calloc(count, size);
+}
+
+void *__wrap_realloc(void *old, size_t size)
+{
+    return atomic_load(&starve) & NO_REALLOC ? NULL : __real_realloc(old, size);
 }
 
 /* ---- Against the original ---- */
@@ -443,6 +481,10 @@ static void failures_are_told(const void *setup)
     bool removed;
     size_t count;
     told = 0;
+    atomic_store(&starve, NO_CALLOC);
+    SOMA_HASH_ADD(hh, all, id, sizeof a.id, &a);
+    EXPECT(was_told(SOMA_E_NOMEM, &a) && !a.hh.tbl && !all);
+    atomic_store(&starve, 0);
     refuse = true;
     SOMA_HASH_ADD(hh, all, id, sizeof a.id, &a);
     EXPECT(was_told(SOMA_E_NOMEM, &a) && !a.hh.tbl);
@@ -467,13 +509,28 @@ static void failures_are_told(const void *setup)
     EXPECT(was_told(SOMA_E_NOMEM, NULL));
     SOMA_HASH_SORTED(hh, all, by_rank, array, count);
     EXPECT(was_told(SOMA_E_NOMEM, NULL) && !array && count == 0);
+    SOMA_HASH_RETIRE(free, &b);
+    EXPECT(was_told(SOMA_E_NOMEM, &b));
     refuse = false;
+    SOMA_HASH_ADD(hh, all, id, sizeof c.id, &c);
+    atomic_store(&starve, NO_REALLOC);
+    SOMA_HASH_SORTED(hh, all, by_rank, array, count);
+    EXPECT(was_told(SOMA_E_NOMEM, NULL) && !array && count == 0);
+    atomic_store(&starve, NO_MALLOC);
+    SOMA_HASH_SORTED(hh, all, by_rank, array, count);
+    EXPECT(was_told(SOMA_E_NOMEM, NULL) && !array && count == 0);
+    atomic_store(&starve, 0);
     SOMA_HASH_FIND(hh, all, &a.id, sizeof a.id, found);
     EXPECT(found == &a);
-    EXPECT_EQ(SOMA_HASH_COUNT(all), 1);
+    EXPECT_EQ(SOMA_HASH_COUNT(all), 2);
+    struct soma_uthash_table *lost = soma_uthash_show(all);
+    refuse = true;
     SOMA_HASH_CLEAR(hh, all);
+    EXPECT(was_told(SOMA_E_NOMEM, NULL) && !all);
+    refuse = false;
+    soma_uthash_free(lost);
     soma_barrier_wait();
-    verified(10);
+    verified(14);
 }
 
 /* ---- Threads ---- */

@@ -354,8 +354,8 @@ static inline unsigned soma_uthash_count(const void *handle)
     if (handle) {
         struct soma_uthash_table *table = soma_uthash_show(handle);
         for (int kind = 0; kind < SOMA_UTHASH_WORDS; kind++)
-            count += soma_u64_count_approx(soma_uthash_words(table, kind));
-        count += soma_map_count_approx(soma_uthash_bytes(table));
+            count += soma_uthash_words(table, kind) ? soma_u64_count_approx(soma_uthash_words(table, kind)) : 0;
+        count += soma_uthash_bytes(table) ? soma_map_count_approx(soma_uthash_bytes(table)) : 0;
     }
     soma_read_exit();
     return (unsigned)count;
