@@ -32,7 +32,7 @@ static enum soma_status locked_new(enum soma_backend backend, const struct soma_
     if (options) {
         locked.seed[0] = options->seed[0];
         locked.seed[1] = options->seed[1];
-        locked.retire_bytes = options->value_retire;
+        locked.retire.bytes = options->value_retire;
     }
     return soma__locked_new(&locked, out);
 }
@@ -102,15 +102,10 @@ static struct soma_bytes bytes_of(const void *data, size_t len)
     return (struct soma_bytes){.data = data, .len = len};
 }
 
-static bool bytes_ok(struct soma_bytes bytes)
-{
-    return (bytes.data || bytes.len == 0) && bytes.len <= SOMA_LEN_MAX;
-}
-
 static enum soma_status ask(const soma_any_map *map, const struct soma__request *request,
                             const struct soma__reply *reply)
 {
-    if (!bytes_ok(request->key) || !bytes_ok(request->value) || !bytes_ok(request->expected)) {
+    if (!soma__bytes_ok(request->key) || !soma__bytes_ok(request->value) || !soma__bytes_ok(request->expected)) {
         MISUSE("a key or value is NULL with a length, or longer than SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -309,7 +304,7 @@ enum soma_status soma_any_map_update(soma_any_map *map, const void *key, size_t 
 static bool all_ok(const struct soma_bytes *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!bytes_ok(bytes[i]))
+        if (!soma__bytes_ok(bytes[i]))
             return false;
     }
     return true;

@@ -32,7 +32,7 @@ static enum soma_status locked_new(enum soma_backend backend, const struct soma_
     if (options) {
         locked.seed[0] = options->seed[0];
         locked.seed[1] = options->seed[1];
-        locked.retire_word = options->value_retire;
+        locked.retire.word = options->value_retire;
     }
     return soma__locked_new(&locked, out);
 }

@@ -74,6 +74,6 @@ enum soma_status soma__backend_options(enum soma_backend backend, const struct c
                                          .shards_log2 = backend == SOMA_BACKEND_MUTEX ? 0 : SHARDS_LOG2,
                                          .digests = (checked->flags & SOMA_DIGEST) != 0,
                                          .digest_key = {checked->digest_key[0], checked->digest_key[1]},
-                                         .ctx = checked->ctx};
+                                         .retire.ctx = checked->ctx};
     return SOMA_OK;
 }

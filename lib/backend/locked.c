@@ -70,23 +70,11 @@ static struct soma_bytes key_bytes(const struct entry *entry)
     return (struct soma_bytes){.data = entry->key, .len = entry->hh.keylen};
 }
 
-static uint64_t word_of(struct soma_bytes bytes)
-{
-    uint64_t word;
-    memcpy(&word, bytes.data, sizeof word);
-    return word;
-}
-
-static bool same_bytes(struct soma_bytes a, struct soma_bytes b)
-{
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
-}
-
 /* ---- Finding ---- */
 
 static uint64_t hash_of(const struct soma__locked *map, struct soma_bytes key)
 {
-    return map->options.words ? soma__mix_hash(&map->mix, word_of(key))
+    return map->options.words ? soma__mix_hash(&map->mix, soma__word_of(key))
                               : soma__siphash13(map->options.seed, key.data, key.len);
 }
 
@@ -155,92 +143,10 @@ static void entry_remove(struct shard *shard, struct entry *entry)
 
 static bool retires(const struct soma__locked *map)
 {
-    return map->options.retire_word || map->options.retire_bytes;
-}
-
-static void retire_value(const struct soma__locked_options *options, struct soma_bytes bytes)
-{
-    if (options->retire_word)
-        options->retire_word(word_of(bytes), options->ctx);
-    else if (options->retire_bytes)
-        options->retire_bytes(bytes.data, bytes.len, options->ctx);
-}
-
-/* ---- Copies that wait for readers ---- */
-
-/* A value that has left, or that was lent, or both. It outlives the map if need be. */
-struct parting {
-    struct soma__locked_options options; /* whom to tell that it has left */
-    size_t len;
-    uint64_t data[];
-};
-
-static void parting_over(void *arg)
-{
-    struct parting *parting = arg;
-    retire_value(&parting->options, (struct soma_bytes){.data = parting->data, .len = parting->len});
-    soma__mem_free(parting, sizeof *parting + parting->len);
-}
-
-/* To be over when the caller's section is. NULL: no memory, nothing will happen. */
-static struct parting *parting_new(const struct soma__locked *map, struct soma_bytes bytes, bool leaves)
-{
-    struct parting *parting = soma__mem_alloc(sizeof *parting + bytes.len);
-    if (!parting)
-        return NULL;
-    parting->options = map->options;
-    if (!leaves) {
-        parting->options.retire_word = NULL;
-        parting->options.retire_bytes = NULL;
-    }
-    parting->len = bytes.len;
-    if (bytes.len > 0)
-        memcpy(parting->data, bytes.data, bytes.len);
-    if (soma_retire(parting_over, parting) == SOMA_OK)
-        return parting;
-    soma__mem_free(parting, sizeof *parting + bytes.len);
-    return NULL;
+    return map->options.retire.word || map->options.retire.bytes;
 }
 
 /* ---- Verbs ---- */
-
-/* What a verb comes to, given what was found. */
-struct decision {
-    enum soma_status status;
-    bool store;
-    bool remove;
-};
-
-static struct decision decide(const struct soma__request *request, const struct entry *found)
-{
-    const struct decision absent = {.status = SOMA_ABSENT};
-    const struct decision changed = {.status = SOMA_CHANGED};
-    const struct decision store = {.status = found ? SOMA_REPLACED : SOMA_INSERTED, .store = true};
-    const struct decision remove = {.status = SOMA_REMOVED, .remove = true};
-    switch (request->verb) {
-    case VERB_GET:
-        return found ? (struct decision){.status = SOMA_OK} : absent;
-    case VERB_PUT:
-        return store;
-    case VERB_PUT_NEW:
-        return found ? (struct decision){.status = SOMA_EXISTS} : store;
-    case VERB_REPLACE:
-        return found ? store : absent;
-    case VERB_CAS:
-        return !found ? absent : same_bytes(value_bytes(&found->value), request->expected) ? store : changed;
-    case VERB_CAS_VERSION:
-        if (request->number == 0)
-            return found ? changed : store;
-        return !found ? absent : found->version == request->number ? store : changed;
-    case VERB_REMOVE:
-        return found ? remove : absent;
-    case VERB_REMOVE_IF:
-        return !found ? absent : same_bytes(value_bytes(&found->value), request->expected) ? remove : changed;
-    case VERB_FETCH_ADD:
-        return found && found->value.len != sizeof(uint64_t) ? (struct decision){.status = SOMA_E_INVALID} : store;
-    }
-    return (struct decision){.status = SOMA_E_INVALID};
-}
 
 /* Numbers are taken from where the lock-free maps take theirs, so that no two entries of any maps share one. */
 static void tell_version(struct entry *entry, uint64_t *out)
@@ -252,13 +158,13 @@ static void tell_version(struct entry *entry, uint64_t *out)
     *out = entry->version;
 }
 
-static void tell_value(const struct soma__reply *reply, const struct entry *found, const struct parting *parting)
+static void tell_value(const struct soma__reply *reply, const struct entry *found, const void *lent)
 {
     const struct soma_bytes bytes = value_bytes(&found->value);
     if (reply->word)
-        *reply->word = word_of(bytes);
+        *reply->word = soma__word_of(bytes);
     if (reply->lent)
-        *reply->lent = (struct soma_bytes){.data = parting->data, .len = parting->len};
+        *reply->lent = (struct soma_bytes){.data = lent, .len = bytes.len};
     if (reply->buf && bytes.len > 0)
         memcpy(reply->buf, bytes.data, bytes.len < reply->cap ? bytes.len : reply->cap);
     if (reply->len)
@@ -282,16 +188,16 @@ static enum soma_status insert(struct shard *shard, struct soma_bytes key, uint6
 
 /* The key is there: nothing fails once there is memory for what waits for readers. */
 static enum soma_status change(const struct soma__locked *map, struct shard *shard, struct entry *found,
-                               struct decision decision, struct value *value, const struct soma__reply *reply)
+                               struct soma__decision decision, struct value *value, const struct soma__reply *reply)
 {
     const bool leaves = retires(map) && (decision.store || decision.remove);
-    const struct parting *parting = NULL;
+    const void *lent = NULL;
     if (leaves || reply->lent) {
-        parting = parting_new(map, value_bytes(&found->value), leaves);
-        if (!parting)
+        lent = soma__lend(value_bytes(&found->value), leaves ? &map->options.retire : NULL);
+        if (!lent)
             return SOMA_E_NOMEM;
     }
-    tell_value(reply, found, parting);
+    tell_value(reply, found, lent);
     if (decision.store) {
         value_drop(&found->value);
         found->value = *value;
@@ -308,16 +214,14 @@ static enum soma_status locked_do(const struct soma__locked *map, struct shard *
                                   const struct soma__request *request, const struct soma__reply *reply)
 {
     struct entry *found = find(shard, request->key, hash);
-    const struct decision decision = decide(request, found);
+    const struct soma_bytes has = found ? value_bytes(&found->value) : (struct soma_bytes){.len = 0};
+    const struct soma__decision decision = soma__decide(request, found != NULL, has, found ? found->version : 0);
     if (decision.status < 0 || (!found && !decision.store))
         return decision.status;
     struct value value = {.len = 0};
-    uint64_t sum = request->number;
     struct soma_bytes bytes = request->value;
-    if (request->verb == VERB_FETCH_ADD) {
-        sum += found ? word_of(value_bytes(&found->value)) : 0;
-        bytes = (struct soma_bytes){.data = &sum, .len = sizeof sum};
-    }
+    if (request->verb == VERB_FETCH_ADD)
+        bytes = (struct soma_bytes){.data = &decision.sum, .len = sizeof decision.sum};
     if (decision.store && !value_make(&value, bytes))
         return SOMA_E_NOMEM;
     const enum soma_status status =
@@ -353,7 +257,7 @@ enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__re
 static enum soma_status clear_shard(const struct soma__locked *map, struct shard *shard)
 {
     while (shard->entries) {
-        if (retires(map) && !parting_new(map, value_bytes(&shard->entries->value), true))
+        if (retires(map) && !soma__lend(value_bytes(&shard->entries->value), &map->options.retire))
             return SOMA_E_NOMEM;
         entry_remove(shard, shard->entries);
     }
@@ -389,16 +293,6 @@ enum soma_status soma__locked_reserve(uint64_t n)
     return n > soma__mem_physical() / sizeof(struct entry) ? SOMA_E_NOMEM : SOMA_OK;
 }
 
-static uint64_t fnv_of(const struct soma__locked *map, const struct entry *entry)
-{
-    const struct soma_bytes key = key_bytes(entry);
-    const struct soma_bytes value = value_bytes(&entry->value);
-    if (map->options.words)
-        return soma__fnv1a64_word(word_of(value), soma__fnv1a64_word(word_of(key), SOMA_FNV1A64_BASIS));
-    const uint64_t state = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, SOMA_FNV1A64_BASIS));
-    return soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, state));
-}
-
 enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out)
 {
     if (!map->options.digests)
@@ -407,7 +301,9 @@ enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_diges
     for (size_t i = 0; i < shard_count(map); i++) {
         pthread_mutex_lock(&map->shards[i].mutex);
         for (const struct entry *entry = map->shards[i].entries; entry; entry = entry->hh.next, digest.count++)
-            soma__digest_add(map->options.digest_key, fnv_of(map, entry), 1, digest.lane);
+            soma__digest_add(map->options.digest_key,
+                             soma__fnv_of(map->options.words, key_bytes(entry), value_bytes(&entry->value)), 1,
+                             digest.lane);
         pthread_mutex_unlock(&map->shards[i].mutex);
     }
     *out = digest;
@@ -418,7 +314,7 @@ static enum soma_status copy_entry(const struct entry *entry, soma_u64 *words, s
 {
     const struct soma_bytes key = key_bytes(entry);
     const struct soma_bytes value = value_bytes(&entry->value);
-    const enum soma_status status = words ? soma_u64_put(words, word_of(key), word_of(value), NULL)
+    const enum soma_status status = words ? soma_u64_put(words, soma__word_of(key), soma__word_of(value), NULL)
                                           : soma_map_put(bytes, key.data, key.len, value.data, value.len, NULL);
     return status < 0 ? status : SOMA_OK;
 }
@@ -474,7 +370,7 @@ void soma__locked_free(struct soma__locked *map)
     for (size_t i = 0; i < shard_count(map); i++) {
         struct shard *shard = &map->shards[i];
         while (shard->entries) {
-            retire_value(&map->options, value_bytes(&shard->entries->value));
+            soma__retire_value(&map->options.retire, value_bytes(&shard->entries->value));
             entry_remove(shard, shard->entries);
         }
     }

@@ -14,38 +14,18 @@
 #include <soma/status.h>
 #include <soma/u64.h>
 
+#include "backend/request.h"
+
 struct soma__locked;
 
-/* What the options come down to. Either of value_retire may be NULL. */
+/* What the options come down to. */
 struct soma__locked_options {
     bool words;
     unsigned shards_log2;
     uint64_t seed[2];
     bool digests;
     uint64_t digest_key[2];
-    void (*retire_word)(uint64_t value, void *ctx);
-    void (*retire_bytes)(const void *value, size_t len, void *ctx);
-    void *ctx;
-};
-
-enum soma__verb {
-    VERB_GET,
-    VERB_PUT,
-    VERB_PUT_NEW,
-    VERB_REPLACE,
-    VERB_CAS,
-    VERB_CAS_VERSION,
-    VERB_REMOVE,
-    VERB_REMOVE_IF,
-    VERB_FETCH_ADD,
-};
-
-struct soma__request {
-    enum soma__verb verb;
-    struct soma_bytes key;
-    struct soma_bytes value;    /* to be stored */
-    struct soma_bytes expected; /* VERB_CAS, VERB_REMOVE_IF */
-    uint64_t number;            /* VERB_FETCH_ADD: what to add. VERB_CAS_VERSION: the expected version, 0: absent */
+    struct soma__retiring retire;
 };
 
 /* Where the value that was found goes, on the answers that name one; what is not wanted is NULL. */
