@@ -1,0 +1,441 @@
+/* SPDX-License-Identifier: ISC */
+/* backend.c - what only backend.h promises: names and the environment, the same digests, cursors and answers on each back-end,
+ * borrowed values and value_retire against readers, callbacks that use their map, and allocations that fail: nothing has changed
+ * then. The maps' own tests on the back-ends do the rest (meson.build). */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <soma/backend.h>
+#include <soma/soma.h>
+
+#include "support.h"
+
+static const enum soma_backend backends[] = {SOMA_BACKEND_LOCK_FREE, SOMA_BACKEND_SHARDED_MUTEX, SOMA_BACKEND_MUTEX};
+#define BACKENDS 3
+
+/* ---- Refusals ---- */
+
+static atomic_llong left = -1; /* allocations until all are refused; -1: none is */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+void *__wrap_malloc(size_t size)
+{
+    if (atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) <= 0) {
+        atomic_store(&left, 0);
+        errno = ENOMEM;
+        return NULL;
+    }
+    return __real_malloc(size);
+}
+
+/* ---- Which ---- */
+
+static void names(const void *arg)
+{
+    (void)arg;
+    for (int b = SOMA_BACKEND_DEFAULT; b <= SOMA_BACKEND_MUTEX; b++) {
+        enum soma_backend parsed = SOMA_BACKEND_DEFAULT;
+        EXPECT_EQ(soma_backend_parse(soma_backend_name((enum soma_backend)b), &parsed), SOMA_OK);
+        EXPECT_EQ(parsed, b);
+        EXPECT(soma_backend_built((enum soma_backend)b));
+    }
+    enum soma_backend parsed;
+    EXPECT_EQ(soma_backend_parse("Mutex", &parsed), SOMA_E_INVALID);
+    EXPECT_EQ(soma_backend_parse(NULL, &parsed), SOMA_E_INVALID);
+    EXPECT(soma_backend_name((enum soma_backend)4) == NULL);
+    EXPECT(!soma_backend_built((enum soma_backend)4));
+    verified(4);
+}
+
+static void environment(const void *arg)
+{
+    (void)arg;
+    soma_any_u64 *map;
+    static const struct {
+        const char *value;
+        enum soma_backend want;
+    } set[] = {{"", SOMA_BACKEND_LOCK_FREE},
+               {"default", SOMA_BACKEND_LOCK_FREE},
+               {"lock-free", SOMA_BACKEND_LOCK_FREE},
+               {"sharded-mutex", SOMA_BACKEND_SHARDED_MUTEX},
+               {"mutex", SOMA_BACKEND_MUTEX}};
+    for (size_t i = 0; i < sizeof set / sizeof set[0]; i++) {
+        setenv("SOMA_BACKEND", set[i].value, 1);
+        EXPECT_EQ(soma_any_u64_new(NULL, &map), SOMA_OK);
+        EXPECT_EQ(soma_any_u64_backend(map), set[i].want);
+        EXPECT_EQ(soma_any_u64_raw(map) != NULL, set[i].want == SOMA_BACKEND_LOCK_FREE);
+        soma_any_u64_free(map);
+    }
+    EXPECT_EQ(soma_any_u64_new_on(SOMA_BACKEND_SHARDED_MUTEX, NULL, &map), SOMA_OK); /* the option wins */
+    EXPECT_EQ(soma_any_u64_backend(map), SOMA_BACKEND_SHARDED_MUTEX);
+    soma_any_u64_free(map);
+    setenv("SOMA_BACKEND", "spin", 1);
+    soma_any_map *bytes;
+    EXPECT_EQ(soma_any_u64_new(NULL, &map), SOMA_E_INVALID);
+    EXPECT_EQ(soma_any_map_new(NULL, &bytes), SOMA_E_INVALID);
+    unsetenv("SOMA_BACKEND");
+    EXPECT_EQ(soma_any_map_new(NULL, &bytes), SOMA_OK);
+    EXPECT_EQ(soma_any_map_backend(bytes), SOMA_BACKEND_LOCK_FREE);
+    soma_any_map_free(bytes);
+    EXPECT_EQ(soma_any_u64_new_on((enum soma_backend)9, NULL, &map), SOMA_E_INVALID);
+    EXPECT_EQ(soma_any_u64_new(NULL, NULL), SOMA_E_INVALID);
+    verified(9);
+}
+
+/* ---- The same on each ---- */
+
+static soma_any_u64 *words_new(enum soma_backend backend, const struct soma_u64_options *options)
+{
+    soma_any_u64 *map;
+    if (soma_any_u64_new_on(backend, options, &map) != SOMA_OK)
+        abort();
+    return map;
+}
+
+static soma_any_map *bytes_new(enum soma_backend backend, const struct soma_map_options *options)
+{
+    soma_any_map *map;
+    if (soma_any_map_new_on(backend, options, &map) != SOMA_OK)
+        abort();
+    return map;
+}
+
+static void digests(const void *arg)
+{
+    (void)arg;
+    struct soma_digest words[BACKENDS];
+    struct soma_digest bytes[BACKENDS];
+    const struct soma_u64_options options = {.flags = SOMA_DIGEST, .digest_key = {1, 2}};
+    const struct soma_map_options map_options = {.flags = SOMA_DIGEST, .digest_key = {1, 2}};
+    for (int b = 0; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], &options);
+        soma_any_map *other = bytes_new(backends[b], &map_options);
+        char key[16];
+        for (uint64_t i = 0; i < 1000; i++) {
+            soma_any_u64_put(map, i, i * i, NULL);
+            soma_any_map_put(other, key, (size_t)snprintf(key, sizeof key, "%u", (unsigned)i), key, i % 12, NULL);
+        }
+        soma_any_u64_remove(map, 5, NULL);
+        EXPECT_EQ(soma_any_u64_digest(map, &words[b]), SOMA_OK);
+        EXPECT_EQ(soma_any_map_digest(other, &bytes[b]), SOMA_OK);
+        EXPECT(soma_digest_equal(&words[b], &words[0]));
+        EXPECT(soma_digest_equal(&bytes[b], &bytes[0]));
+        verified(2);
+        soma_any_u64_free(map);
+        soma_any_map_free(other);
+    }
+    EXPECT_EQ(words[0].count, 999);
+}
+
+static void cursors(const void *arg)
+{
+    (void)arg;
+    for (int b = 0; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], NULL);
+        soma_any_map *other = bytes_new(backends[b], NULL);
+        uint64_t want = 0;
+        for (uint64_t i = 0; i < 500; i++, want += i * 3) {
+            soma_any_u64_put(map, i, i * 2, NULL);
+            soma_any_map_put(other, &i, sizeof i, &i, i % 8, NULL);
+        }
+        soma_any_u64_put(map, 500, 1000, NULL);
+        soma_cursor *cursor;
+        uint64_t key;
+        uint64_t value;
+        uint64_t total = 0;
+        EXPECT_EQ(soma_any_cursor_open_u64(map, &cursor), SOMA_OK);
+        soma_any_u64_free(backends[b] == SOMA_BACKEND_LOCK_FREE ? NULL : map); /* a copy does not need it any more */
+        while (soma_cursor_next_u64(cursor, &key, &value) == SOMA_OK)
+            total += key + value;
+        soma_cursor_close(cursor);
+        EXPECT_EQ(total, want);
+        soma_any_u64_free(backends[b] == SOMA_BACKEND_LOCK_FREE ? map : NULL);
+        EXPECT_EQ(soma_any_cursor_open_map(other, &cursor), SOMA_OK);
+        struct soma_bytes k;
+        struct soma_bytes v;
+        uint64_t n = 0;
+        for (; soma_cursor_next_ref(cursor, &k, &v) == SOMA_OK; n++)
+            EXPECT(k.len == 8 && v.len == *(const unsigned char *)k.data % 8U);
+        EXPECT_EQ(n, 500);
+        verified(n);
+        soma_cursor_close(cursor);
+        soma_any_map_free(other);
+    }
+}
+
+/* What a mutex does not have is refused, never half done. */
+static void refusals(const void *arg)
+{
+    (void)arg;
+    soma_view *view;
+    for (int b = 1; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], NULL);
+        struct soma_digest digest;
+        EXPECT_EQ(soma_any_u64_view_open(map, &view), SOMA_E_UNSUPPORTED);
+        EXPECT_EQ(soma_any_u64_view_open(map, NULL), SOMA_E_INVALID);
+        EXPECT_EQ(soma_any_u64_digest(map, &digest), SOMA_E_UNSUPPORTED);
+        soma_any_u64_free(map);
+        const struct soma_u64_options strong = {.flags = SOMA_DIGEST_STRONG};
+        const struct soma_u64_options load = {.load_percent = 1};
+        EXPECT_EQ(soma_any_u64_new_on(backends[b], &strong, &map), SOMA_E_UNSUPPORTED);
+        EXPECT_EQ(soma_any_u64_new_on(backends[b], &load, &map), SOMA_E_INVALID);
+        verified(5);
+    }
+    soma_any_u64 *map = words_new(SOMA_BACKEND_LOCK_FREE, NULL);
+    EXPECT_EQ(soma_any_u64_view_open(map, &view), SOMA_OK);
+    soma_view_close(view);
+    soma_any_u64_free(map);
+}
+
+/* ---- Readers ---- */
+
+static int retired;
+
+static void on_retire(const void *value, size_t len, void *ctx)
+{
+    (void)value, (void)ctx;
+    retired += len == 3;
+}
+
+static void borrowed(const void *arg)
+{
+    (void)arg;
+    for (int b = 0; b < BACKENDS; b++) {
+        const struct soma_map_options options = {.value_retire = on_retire};
+        soma_any_map *map = bytes_new(backends[b], &options);
+        retired = 0;
+        soma_any_map_put(map, "k", 1, "one", 3, NULL);
+        struct soma_bytes ref;
+        struct soma_bytes old;
+        struct soma_bytes gone;
+        soma_read_enter();
+        EXPECT_EQ(soma_any_map_get_ref(map, "k", 1, &ref), SOMA_OK);
+        EXPECT_EQ(soma_any_map_put(map, "k", 1, "two", 3, &old), SOMA_REPLACED);
+        EXPECT_EQ(soma_any_map_remove(map, "k", 1, &gone), SOMA_REMOVED);
+        EXPECT_EQ(soma_any_map_clear(map), SOMA_OK);
+        EXPECT(memcmp(ref.data, "one", 3) == 0 && memcmp(old.data, "one", 3) == 0 && memcmp(gone.data, "two", 3) == 0);
+        EXPECT_EQ((uintptr_t)ref.data % 8, 0);
+        EXPECT_EQ(retired, 0); /* this section could still use what the values hold */
+        soma_read_exit();
+        soma_barrier_wait();
+        EXPECT_EQ(retired, 2);
+        soma_any_map_put(map, "k", 1, "end", 3, NULL);
+        soma_any_map_free(map);
+        soma_barrier_wait();
+        EXPECT_EQ(retired, 3);
+        verified(6);
+    }
+}
+
+/* A callback that uses its own map, which would stand still if it ran under the lock. */
+static enum soma_status look_around(uint64_t key, bool present, uint64_t *value, void *ctx)
+{
+    uint64_t other = 0;
+    (void)present;
+    for (uint64_t i = 0; i < 100; i++)
+        EXPECT_EQ(soma_any_u64_get(ctx, key + i, &other), i == 0 ? SOMA_OK : SOMA_ABSENT);
+    *value += 1;
+    return SOMA_OK;
+}
+
+static void callbacks(const void *arg)
+{
+    (void)arg;
+    for (int b = 0; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], NULL);
+        soma_any_u64_put(map, 1, 1, NULL);
+        watchdog(20);
+        EXPECT_EQ(soma_any_u64_update(map, 1, look_around, map), SOMA_REPLACED);
+        watchdog(0);
+        uint64_t value = 0;
+        EXPECT(soma_any_u64_get(map, 1, &value) == SOMA_OK && value == 2);
+        verified(1);
+        soma_any_u64_free(map);
+    }
+}
+
+/* ---- Allocations that fail ---- */
+
+static void retire_word(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+}
+
+#define VERBS 7
+
+static enum soma_status word_verb(soma_any_u64 *map, unsigned verb, uint64_t key)
+{
+    switch (verb) {
+    case 0:
+        return soma_any_u64_put(map, key, 9, NULL);
+    case 1:
+        return soma_any_u64_put_new(map, key, 9, NULL);
+    case 2:
+        return soma_any_u64_replace(map, key, 9, NULL);
+    case 3:
+        return soma_any_u64_cas(map, key, 7, 9, NULL);
+    case 4:
+        return soma_any_u64_remove(map, key, NULL);
+    case 5:
+        return soma_any_u64_remove_if(map, key, 7, NULL);
+    default:
+        return soma_any_u64_fetch_add(map, key, 9, NULL);
+    }
+}
+
+static enum soma_status byte_verb(soma_any_map *map, unsigned verb, uint64_t key)
+{
+    static const char value[] = "a value of some twenty bytes";
+    struct soma_bytes out;
+    switch (verb) {
+    case 0:
+        return soma_any_map_put(map, &key, sizeof key, value, sizeof value, &out);
+    case 1:
+        return soma_any_map_put_new(map, &key, sizeof key, value, sizeof value, &out);
+    case 2:
+        return soma_any_map_replace(map, &key, sizeof key, value, sizeof value, &out);
+    case 3:
+        return soma_any_map_cas(map, &key, sizeof key, "seven is more", 13, value, sizeof value, &out);
+    case 4:
+        return soma_any_map_remove(map, &key, sizeof key, &out);
+    case 5:
+        return soma_any_map_remove_if(map, &key, sizeof key, "seven is more", 13, &out);
+    default:
+        return soma_any_map_get_ref(map, &key, sizeof key, &out);
+    }
+}
+
+/* The n-th allocation of each verb fails, for every n, on a key that is there and one that is not. */
+static void refused_words(const void *arg)
+{
+    const enum soma_backend backend = *(const enum soma_backend *)arg;
+    const struct soma_u64_options options = {.flags = SOMA_DIGEST, .value_retire = retire_word};
+    uint64_t refused = 0;
+    for (unsigned verb = 0; verb < VERBS; verb++) {
+        for (int n = 0; n < 30; n++) {
+            soma_any_u64 *map = words_new(backend, &options);
+            soma_any_u64_put(map, 1, 7, NULL);
+            const uint64_t key = n % 2 ? 1 : 2;
+            struct soma_digest before;
+            struct soma_digest after;
+            EXPECT_EQ(soma_any_u64_digest(map, &before), SOMA_OK);
+            atomic_store(&left, n / 2);
+            const enum soma_status status = word_verb(map, verb, key);
+            atomic_store(&left, -1);
+            EXPECT_EQ(soma_any_u64_digest(map, &after), SOMA_OK);
+            EXPECT(status >= 0 || status == SOMA_E_NOMEM);
+            if (status < 0) {
+                refused++;
+                EXPECT(soma_digest_equal(&before, &after));
+                EXPECT(word_verb(map, verb, key) >= 0);
+            }
+            soma_any_u64_free(map);
+            soma_barrier_wait();
+        }
+    }
+    EXPECT(refused > 0);
+    verified(refused);
+    EXPECT(!leaks_found());
+}
+
+static void refused_bytes(const void *arg)
+{
+    const enum soma_backend backend = *(const enum soma_backend *)arg;
+    const struct soma_map_options options = {.flags = SOMA_DIGEST, .value_retire = on_retire};
+    uint64_t refused = 0;
+    for (unsigned verb = 0; verb < VERBS; verb++) {
+        for (int n = 0; n < 30; n++) {
+            soma_any_map *map = bytes_new(backend, &options);
+            uint64_t key = 1;
+            soma_any_map_put(map, &key, sizeof key, "seven is more", 13, NULL);
+            key = n % 2 ? 1 : 2;
+            struct soma_digest before;
+            struct soma_digest after;
+            EXPECT_EQ(soma_any_map_digest(map, &before), SOMA_OK);
+            atomic_store(&left, n / 2);
+            const enum soma_status status = byte_verb(map, verb, key);
+            atomic_store(&left, -1);
+            EXPECT_EQ(soma_any_map_digest(map, &after), SOMA_OK);
+            EXPECT(status >= 0 || status == SOMA_E_NOMEM);
+            if (status < 0) {
+                refused++;
+                EXPECT(soma_digest_equal(&before, &after));
+                EXPECT(byte_verb(map, verb, key) >= 0);
+            }
+            soma_any_map_free(map);
+            soma_barrier_wait();
+        }
+    }
+    EXPECT(refused > 0);
+    verified(refused);
+    EXPECT(!leaks_found());
+}
+
+/* Making one, growing uthash's buckets, a cursor's copy. */
+static void refused_others(const void *arg)
+{
+    const enum soma_backend backend = *(const enum soma_backend *)arg;
+    uint64_t refused = 0;
+    for (int n = 0; n < 8; n++) {
+        soma_any_u64 *map = NULL;
+        atomic_store(&left, n);
+        const enum soma_status status = soma_any_u64_new_on(backend, NULL, &map);
+        atomic_store(&left, -1);
+        EXPECT(status == SOMA_OK || status == SOMA_E_NOMEM);
+        refused += status < 0;
+        soma_any_u64_free(map);
+    }
+    EXPECT(refused > 0);
+    soma_any_u64 *map = words_new(backend, NULL);
+    uint64_t present = 0;
+    for (uint64_t key = 0; key < 3000; key++) {
+        atomic_store(&left, 1); /* an entry, and nothing more */
+        const enum soma_status status = soma_any_u64_put(map, key, key, NULL);
+        atomic_store(&left, -1);
+        present += status == SOMA_INSERTED;
+        refused += status == SOMA_E_NOMEM;
+        EXPECT_EQ(soma_any_u64_get(map, key, NULL), status == SOMA_INSERTED ? SOMA_OK : SOMA_ABSENT);
+        if (status < 0)
+            present += soma_any_u64_put(map, key, key, NULL) == SOMA_INSERTED;
+    }
+    EXPECT_EQ(present, 3000);
+    EXPECT_EQ(soma_any_u64_count_approx(map), 3000);
+    for (int n = 0; n < 40; n += 3) {
+        soma_cursor *cursor = NULL;
+        atomic_store(&left, n);
+        const enum soma_status status = soma_any_cursor_open_u64(map, &cursor);
+        atomic_store(&left, -1);
+        EXPECT(status == SOMA_OK || status == SOMA_E_NOMEM);
+        refused += status < 0;
+        soma_cursor_close(cursor);
+    }
+    soma_any_u64_free(map);
+    soma_barrier_wait();
+    verified(refused);
+    EXPECT(!leaks_found());
+}
+
+int main(int argc, char **argv)
+{
+    const struct test_case cases[] = {
+        {"names", names, NULL},
+        {"environment", environment, NULL},
+        {"digests", digests, NULL},
+        {"cursors", cursors, NULL},
+        {"refusals", refusals, NULL},
+        {"borrowed", borrowed, NULL},
+        {"callbacks", callbacks, NULL},
+        {"refused-words-sharded", refused_words, &backends[1]},
+        {"refused-words", refused_words, &backends[2]},
+        {"refused-bytes-sharded", refused_bytes, &backends[1]},
+        {"refused-bytes", refused_bytes, &backends[2]},
+        {"refused-others-sharded", refused_others, &backends[1]},
+        {"refused-others", refused_others, &backends[2]},
+    };
+    return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
+}
