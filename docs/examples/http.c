@@ -3,8 +3,8 @@
  *
  *     example-http [--port N] [--seconds N] [--stall SECONDS]
  *
- * Two maps, threads that use them, and a server at 127.0.0.1. --stall: after two seconds one thread stays in a read section for so
- * long, which /healthz complains of. Without --seconds it runs until it is interrupted. */
+ * Two maps, threads that use them, and a server at 127.0.0.1. --stall: every two seconds one thread stays in a read section for so
+ * long, which /healthz complains of, and then again. Without --seconds it runs until it is interrupted. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -51,11 +51,13 @@ static void *work(void *arg)
 
 static void *stay_inside(void *seconds)
 {
-    sleep(2);
-    soma_read_enter();
-    for (int i = 0; i < *(int *)seconds * 10 && !over; i++)
-        usleep(100000);
-    soma_read_exit();
+    while (!over) {
+        sleep(2);
+        soma_read_enter();
+        for (int i = 0; i < *(int *)seconds * 10 && !over; i++)
+            usleep(100000);
+        soma_read_exit();
+    }
     return NULL;
 }
 

@@ -153,7 +153,10 @@ ALWAYS_INLINE bool soma__node_swap(struct soma__node *node, uint64_t edge, uint6
                                    uint64_t to_second)
 {
 #if HAVE_CAS16
-    return atom_cas16_seq(&node->edge, edge, second, to_edge, to_second);
+    const bool done = atom_cas16_seq(&node->edge, edge, second, to_edge, to_second);
+    if (!done)
+        SOMA_PROBE1(cas_failed, &node->edge);
+    return done;
 #else
     (void)second, (void)to_second;
     return soma__edge_swap(&node->edge, &edge, to_edge);
