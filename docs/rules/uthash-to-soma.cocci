@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: ISC
+// uthash-to-soma: an uthash table with an integer key and an integer value behind a mutex becomes a soma_u64 without one.
+//
+// Only critical sections that are one of these idioms, and nothing else, are rewritten; their locks go. The declaration of the head follows.
+// What is left of the table then does not compile, and is yours, as is the struct. Values that are read must be uint64_t.
+
+@put_new@
+expression lock, head, key, value, size;
+identifier shut =~ "^(pthread_mutex_lock|mtx_lock)$";
+identifier open =~ "^(pthread_mutex_unlock|mtx_unlock)$";
+identifier e, id, val;
+@@
+- shut(lock);
+- HASH_FIND_INT(head, &key, e);
+- if (e == NULL) {
+-     e = malloc(size);
+-     e->id = key;
+-     e->val = value;
+-     HASH_ADD_INT(head, id, e);
+- }
+- open(lock);
++ (void)soma_u64_put_new(head, key, value, NULL);
+
+@count@
+expression lock, head, key, size;
+identifier shut =~ "^(pthread_mutex_lock|mtx_lock)$";
+identifier open =~ "^(pthread_mutex_unlock|mtx_unlock)$";
+identifier e, id, val;
+@@
+- shut(lock);
+- HASH_FIND_INT(head, &key, e);
+- if (e != NULL) {
+-     e->val++;
+- } else {
+-     e = malloc(size);
+-     e->id = key;
+-     e->val = 1;
+-     HASH_ADD_INT(head, id, e);
+- }
+- open(lock);
++ (void)soma_u64_fetch_add(head, key, 1, NULL);
+
+@add_present@
+expression lock, head, key, size, delta;
+identifier shut =~ "^(pthread_mutex_lock|mtx_lock)$";
+identifier open =~ "^(pthread_mutex_unlock|mtx_unlock)$";
+identifier e, id, val;
+@@
+- shut(lock);
+- HASH_FIND_INT(head, &key, e);
+- if (e == NULL) {
+-     e = calloc(1, size);
+-     e->id = key;
+-     HASH_ADD_INT(head, id, e);
+- }
+(
+- e->val += delta;
++ (void)soma_u64_fetch_add(head, key, delta, NULL);
+|
+- e->val++;
++ (void)soma_u64_fetch_add(head, key, 1, NULL);
+)
+- open(lock);
+
+@get@
+expression lock, head, key, value;
+identifier shut =~ "^(pthread_mutex_lock|mtx_lock)$";
+identifier open =~ "^(pthread_mutex_unlock|mtx_unlock)$";
+identifier e, val;
+@@
+- shut(lock);
+- HASH_FIND_INT(head, &key, e);
+- if (e != NULL)
+-     value = e->val;
+- open(lock);
++ (void)soma_u64_get(head, key, &value);
+
+@remove@
+expression lock, head, key;
+identifier shut =~ "^(pthread_mutex_lock|mtx_lock)$";
+identifier open =~ "^(pthread_mutex_unlock|mtx_unlock)$";
+identifier e;
+@@
+- shut(lock);
+- HASH_FIND_INT(head, &key, e);
+- if (e != NULL) {
+-     HASH_DEL(head, e);
+-     free(e);
+- }
+- open(lock);
++ (void)soma_u64_remove(head, key, NULL);
+
+// The tables that are maps now, and what found entries were kept in.
+@is_map@
+identifier t;
+identifier call =~ "^soma_u64_";
+@@
+ call(t, ...)
+
+@@
+identifier is_map.t;
+identifier s;
+@@
+(
+- struct s *t = NULL;
++ soma_u64 *t;
+|
+- struct s *t;
++ soma_u64 *t;
+)
+
+@@
+identifier s, e;
+identifier call =~ "^soma_u64_";
+@@
+- struct s *e;
+  ... when != e
+  (void)call(...);
+  ... when != e
+
+@depends on is_map@
+@@
+  #include <uthash.h>
++ #include <soma/soma.h>
