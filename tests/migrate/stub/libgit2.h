@@ -4,6 +4,7 @@
 #ifndef SOMA_TESTS_MIGRATE_LIBGIT2_H
 #define SOMA_TESTS_MIGRATE_LIBGIT2_H
 
+#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -104,8 +105,10 @@ git_object *git_cache_get_parsed(git_cache *cache, const git_oid *oid);
 void *git_cache_get_any(git_cache *cache, const git_oid *oid);
 void git_cached_obj_decref(void *entry);
 
+/* Others get a chance before the count goes up: whoever may free the entry now, does. */
 static inline void git_cached_obj_incref(void *entry)
 {
+    sched_yield();
     git_atomic32_inc(&((git_cached_obj *)entry)->refcount);
 }
 
