@@ -39,6 +39,14 @@ void git__free(void *block)
     free(block);
 }
 
+/* For about a thousand of the other threads' steps. */
+void linger(void)
+{
+    static _Thread_local unsigned calls;
+    if (++calls % 256 == 0)
+        sleep_ms(2);
+}
+
 bool cache_should_store(int type, size_t size)
 {
     (void)type;

@@ -4,7 +4,6 @@
 #ifndef SOMA_TESTS_MIGRATE_LIBGIT2_H
 #define SOMA_TESTS_MIGRATE_LIBGIT2_H
 
-#include <sched.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -20,6 +19,8 @@ typedef int64_t git_off64;
 
 /* ---- Counts ---- */
 
+void linger(void); /* in adapter.c */
+
 typedef struct {
     int val;
 } git_atomic32;
@@ -28,8 +29,10 @@ typedef struct {
     ssize_t val;
 } git_atomic_ssize;
 
+/* Now and then long before the count goes up, so that whoever may free what is counted does. */
 static inline int git_atomic32_inc(git_atomic32 *count)
 {
+    linger();
     return __atomic_add_fetch(&count->val, 1, __ATOMIC_SEQ_CST);
 }
 
@@ -105,10 +108,8 @@ git_object *git_cache_get_parsed(git_cache *cache, const git_oid *oid);
 void *git_cache_get_any(git_cache *cache, const git_oid *oid);
 void git_cached_obj_decref(void *entry);
 
-/* Others get a chance before the count goes up: whoever may free the entry now, does. */
 static inline void git_cached_obj_incref(void *entry)
 {
-    sched_yield();
     git_atomic32_inc(&((git_cached_obj *)entry)->refcount);
 }
 
