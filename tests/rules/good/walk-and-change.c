@@ -57,8 +57,7 @@ void drop_all(struct item *items)
 {
     struct item *e;
     struct item *tmp;
-    HASH_ITER(hh, items, e, tmp)
-    {
+    HASH_ITER(hh, items, e, tmp) {
         HASH_DEL(items, e);
         free(e);
     }
