@@ -561,15 +561,12 @@ static inline gboolean soma_g_hash_table_steal(soma_g_hash_table *table, gconstp
 
 /* ---- Walking ---- */
 
-/** soma_g_hash_table_visit_fn - what a walk does with an entry; TRUE ends the walk. */
-typedef gboolean (*soma_g_hash_table_visit_fn)(soma_g_hash_table *table, const struct soma_pairs_pair *pair, void *ctx);
-
-/** What the visitors below carry along; of its fields, those that the visitor needs. */
+/** What the walks below carry along; of its fields, those that the walk needs. */
 struct soma_g_hash_table_visit {
+    gboolean (*entry)(const struct soma_pairs_pair *pair, struct soma_g_hash_table_visit *visit); /* TRUE: enough */
     GHFunc each;
     GHRFunc test;
     gpointer data;
-    const char *call;
     guint count;
     guint room;
     gpointer found;
@@ -577,70 +574,59 @@ struct soma_g_hash_table_visit {
     GList *list;
 };
 
-/** Shows entries, some at a time in a section, until a visitor says that it is enough. */
-static inline void soma_g_hash_table_walk(soma_g_hash_table *table, soma_g_hash_table_visit_fn visit,
-                                          struct soma_g_hash_table_visit *ctx)
+static inline enum soma_status soma_g_hash_table_visit_slot(struct soma_pairs *pairs,
+                                                            const struct soma_pairs_slot *slot, void *ctx)
 {
-    struct soma_pairs_place place = {0, 0, 0};
-    struct soma_pairs_pair pairs[SOMA_G_HASH_TABLE_BATCH];
-    enum soma_status status = SOMA_OK;
+    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
+    struct soma_pairs_chain *const chain = soma_pairs_slot_get(pairs, slot);
     gboolean enough = FALSE;
-    while (status == SOMA_OK && !enough) {
-        size_t count = 0;
-        soma_read_enter();
-        status = soma_pairs_fetch(&table->pairs, &place, pairs, SOMA_G_HASH_TABLE_BATCH, &count);
-        for (size_t i = 0; i < count && !enough; i++)
-            enough = visit(table, &pairs[i], ctx);
-        soma_read_exit();
-    }
-    if (status < 0)
-        soma_g_hash_table_refused(table, status, ctx->call);
+    for (guint i = 0; chain && i < chain->count && !enough; i++)
+        enough = visit->entry(soma_pairs_of(chain) + i, visit);
+    return enough ? SOMA_END : SOMA_OK;
 }
 
-static inline gboolean soma_g_hash_table_visit_each(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                    void *ctx)
+static inline void soma_g_hash_table_walk(soma_g_hash_table *table, struct soma_g_hash_table_visit *visit,
+                                          const char *call)
 {
-    const struct soma_g_hash_table_visit *visit = (const struct soma_g_hash_table_visit *)ctx;
-    (void)table;
+    const enum soma_status status = soma_pairs_walk(&table->pairs, soma_g_hash_table_visit_slot, visit);
+    if (status < 0)
+        soma_g_hash_table_refused(table, status, call);
+}
+
+static inline gboolean soma_g_hash_table_visit_each(const struct soma_pairs_pair *pair,
+                                                    struct soma_g_hash_table_visit *visit)
+{
     visit->each(pair->key, pair->value, visit->data);
     return FALSE;
 }
 
-static inline gboolean soma_g_hash_table_visit_find(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                    void *ctx)
+static inline gboolean soma_g_hash_table_visit_find(const struct soma_pairs_pair *pair,
+                                                    struct soma_g_hash_table_visit *visit)
 {
-    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
-    (void)table;
     if (!visit->test(pair->key, pair->value, visit->data))
         return FALSE;
     visit->found = pair->value;
     return TRUE;
 }
 
-static inline gboolean soma_g_hash_table_visit_key(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                   void *ctx)
+static inline gboolean soma_g_hash_table_visit_key(const struct soma_pairs_pair *pair,
+                                                   struct soma_g_hash_table_visit *visit)
 {
-    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
-    (void)table;
     visit->list = g_list_prepend(visit->list, pair->key);
     return FALSE;
 }
 
-static inline gboolean soma_g_hash_table_visit_value(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                     void *ctx)
+static inline gboolean soma_g_hash_table_visit_value(const struct soma_pairs_pair *pair,
+                                                     struct soma_g_hash_table_visit *visit)
 {
-    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
-    (void)table;
     visit->list = g_list_prepend(visit->list, pair->value);
     return FALSE;
 }
 
 /** One place stays free, for the NULL at the end. */
-static inline gboolean soma_g_hash_table_visit_array(soma_g_hash_table *table, const struct soma_pairs_pair *pair,
-                                                     void *ctx)
+static inline gboolean soma_g_hash_table_visit_array(const struct soma_pairs_pair *pair,
+                                                     struct soma_g_hash_table_visit *visit)
 {
-    struct soma_g_hash_table_visit *visit = (struct soma_g_hash_table_visit *)ctx;
-    (void)table;
     if (visit->count + 1 >= visit->room) {
         visit->room = 2 * visit->room;
         visit->array = g_renew(gpointer, visit->array, visit->room);
@@ -649,10 +635,10 @@ static inline gboolean soma_g_hash_table_visit_array(soma_g_hash_table *table, c
     return FALSE;
 }
 
-static inline struct soma_g_hash_table_visit soma_g_hash_table_visit_of(const char *call)
+static inline struct soma_g_hash_table_visit
+soma_g_hash_table_visit_of(gboolean (*entry)(const struct soma_pairs_pair *, struct soma_g_hash_table_visit *))
 {
-    struct soma_g_hash_table_visit visit = {NULL, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL};
-    visit.call = call;
+    struct soma_g_hash_table_visit visit = {entry, NULL, NULL, NULL, 0, 0, NULL, NULL, NULL};
     return visit;
 }
 
@@ -660,25 +646,25 @@ static inline struct soma_g_hash_table_visit soma_g_hash_table_visit_of(const ch
  * soma_g_hash_table_foreach() - as g_hash_table_foreach(), and @func may change the table.
  *
  * A key that is there throughout is shown once, whatever changes meanwhile; one that comes or goes is shown or not; none is shown
- * twice. @func runs in a read section, which may be longer than its call: what it has to wait for long should be done elsewhere.
+ * twice. @func runs in a read section: what takes or waits long should be done elsewhere.
  */
 static inline void soma_g_hash_table_foreach(soma_g_hash_table *table, GHFunc func, gpointer data)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of("soma_g_hash_table_foreach");
+    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(soma_g_hash_table_visit_each);
     g_return_if_fail(table != NULL && func != NULL);
     visit.each = func;
     visit.data = data;
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_each, &visit);
+    soma_g_hash_table_walk(table, &visit, "soma_g_hash_table_foreach");
 }
 
 /** As g_hash_table_find(), with the promises of foreach; the value is borrowed. */
 static inline gpointer soma_g_hash_table_find(soma_g_hash_table *table, GHRFunc predicate, gpointer data)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of("soma_g_hash_table_find");
+    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(soma_g_hash_table_visit_find);
     g_return_val_if_fail(table != NULL && predicate != NULL, NULL);
     visit.test = predicate;
     visit.data = data;
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_find, &visit);
+    soma_g_hash_table_walk(table, &visit, "soma_g_hash_table_find");
     return visit.found;
 }
 
@@ -739,29 +725,29 @@ static inline void soma_g_hash_table_destroy(soma_g_hash_table *table)
 /** As g_hash_table_get_keys(), with the promises of foreach; the keys are borrowed, the list is the caller's. */
 static inline GList *soma_g_hash_table_get_keys(soma_g_hash_table *table)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of("soma_g_hash_table_get_keys");
+    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(soma_g_hash_table_visit_key);
     g_return_val_if_fail(table != NULL, NULL);
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_key, &visit);
+    soma_g_hash_table_walk(table, &visit, "soma_g_hash_table_get_keys");
     return visit.list;
 }
 
 /** As g_hash_table_get_values(). */
 static inline GList *soma_g_hash_table_get_values(soma_g_hash_table *table)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of("soma_g_hash_table_get_values");
+    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(soma_g_hash_table_visit_value);
     g_return_val_if_fail(table != NULL, NULL);
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_value, &visit);
+    soma_g_hash_table_walk(table, &visit, "soma_g_hash_table_get_values");
     return visit.list;
 }
 
 /** As g_hash_table_get_keys_as_array(): NULL-terminated, to be freed with g_free(); the keys are borrowed. */
 static inline gpointer *soma_g_hash_table_get_keys_as_array(soma_g_hash_table *table, guint *length)
 {
-    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of("soma_g_hash_table_get_keys_as_array");
+    struct soma_g_hash_table_visit visit = soma_g_hash_table_visit_of(soma_g_hash_table_visit_array);
     g_return_val_if_fail(table != NULL, NULL);
     visit.room = 16;
     visit.array = g_new(gpointer, visit.room);
-    soma_g_hash_table_walk(table, soma_g_hash_table_visit_array, &visit);
+    soma_g_hash_table_walk(table, &visit, "soma_g_hash_table_get_keys_as_array");
     visit.array[visit.count] = NULL;
     if (length)
         *length = visit.count;

@@ -534,7 +534,38 @@ SOMA_PAIRS_ONCE enum soma_status soma_pairs_fetch(const struct soma_pairs *table
     return n > 0 ? SOMA_OK : status;
 }
 
-/* ---- Sweeping ---- */
+/* ---- Going through whole chains ---- */
+
+/** What a walk does in a slot, inside a section: SOMA_OK to go on, SOMA_END for enough, or an error. */
+typedef enum soma_status (*soma_pairs_visit_fn)(struct soma_pairs *table, const struct soma_pairs_slot *slot,
+                                                void *ctx);
+
+/**
+ * soma_pairs_walk() - visit all slots, each in a section of its own.
+ *
+ * A key that is there throughout is in a slot that is visited once, one that comes or goes is or is not, none is in two.
+ * Allocates: a cursor.
+ * Return: SOMA_OK · SOMA_E_NOMEM no memory for the cursor · an error of @visit's, which ends the walk.
+ */
+SOMA_PAIRS_ONCE enum soma_status soma_pairs_walk(struct soma_pairs *table, soma_pairs_visit_fn visit, void *ctx)
+{
+    struct soma_pairs_slot slot = {0, NULL, 0};
+    struct soma_pairs_chain *chain = NULL; /* may be gone: what counts is what the slot has */
+    soma_cursor *cursor;
+    enum soma_status status = soma_pairs_cursor_open(table, &cursor);
+    if (status != SOMA_OK)
+        return status;
+    while (status == SOMA_OK) {
+        status = soma_pairs_cursor_next(table, cursor, &slot, &chain);
+        if (status != SOMA_OK)
+            break;
+        soma_read_enter();
+        status = visit(table, &slot, ctx);
+        soma_read_exit();
+    }
+    soma_cursor_close(cursor);
+    return status == SOMA_END ? SOMA_OK : status;
+}
 
 /** What a sweep is to do, and what it has done. */
 struct soma_pairs_wanted {
@@ -584,8 +615,9 @@ static inline enum soma_status soma_pairs_take_pair(struct soma_pairs *table, co
 
 /** One chain of a sweep; inside a section. */
 static inline enum soma_status soma_pairs_sweep_slot(struct soma_pairs *table, const struct soma_pairs_slot *slot,
-                                                     struct soma_pairs_wanted *sweep)
+                                                     void *ctx)
 {
+    struct soma_pairs_wanted *sweep = (struct soma_pairs_wanted *)ctx;
     struct soma_pairs_chain *const chain = soma_pairs_slot_get(table, slot);
     enum soma_status status = SOMA_OK;
     if (!sweep->wanted)
@@ -606,24 +638,9 @@ static inline enum soma_status soma_pairs_sweep_slot(struct soma_pairs *table, c
  * Does not look at a key that was wanted. Allocates: a cursor; a chain where a pair goes and others stay.
  * Return: SOMA_OK · SOMA_E_NOMEM · SOMA_E_LIMIT: what is removed stays so, the rest remains.
  */
-SOMA_PAIRS_ONCE enum soma_status soma_pairs_sweep(struct soma_pairs *table, struct soma_pairs_wanted *sweep)
+static inline enum soma_status soma_pairs_sweep(struct soma_pairs *table, struct soma_pairs_wanted *sweep)
 {
-    struct soma_pairs_slot slot = {0, NULL, 0};
-    struct soma_pairs_chain *chain = NULL; /* may be gone: what counts is what the slot has */
-    soma_cursor *cursor;
-    enum soma_status status = soma_pairs_cursor_open(table, &cursor);
-    if (status != SOMA_OK)
-        return status;
-    while (status == SOMA_OK) {
-        status = soma_pairs_cursor_next(table, cursor, &slot, &chain);
-        if (status != SOMA_OK)
-            break;
-        soma_read_enter();
-        status = soma_pairs_sweep_slot(table, &slot, sweep);
-        soma_read_exit();
-    }
-    soma_cursor_close(cursor);
-    return status == SOMA_END ? SOMA_OK : status;
+    return soma_pairs_walk(table, soma_pairs_sweep_slot, sweep);
 }
 
 #ifdef __cplusplus
