@@ -9,7 +9,7 @@
  *     soma_any_u64_free(map);
  *
  *   lock-free       u64.h and map.h: each call is two branches that are always the same and a jump there. The default.
- *   sharded-mutex   64 tables of uthash, each behind a mutex of its own.
+ *   sharded-mutex   32 tables of uthash, each behind a mutex of its own.
  *   mutex           one table of uthash behind one mutex.
  *
  * The verbs, statuses, arguments and options are those of u64.h and map.h with soma_any_ in place of soma_. A program that is

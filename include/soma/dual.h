@@ -14,7 +14,7 @@
  * soma_dual_ becomes soma_. docs/migration.md goes through it.
  *
  * This is a tool for migrations, and IT IS NOT LOCK-FREE. Two concurrent maps can only be compared if both see the calls for a
- * key in one order, so each compared call, and each that changes something, holds one of 256 mutexes, by key, while it is made on
+ * key in one order, so each compared call, and each that changes something, holds one of 32 mutexes, by key, while it is made on
  * both. Then a difference is a difference: never a race between the two sides, and none that a race could explain away.
  * Lookups that are not sampled take no mutex here and go to the answering side alone.
  *
