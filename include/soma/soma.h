@@ -41,5 +41,7 @@
 #include <soma/sync.h>
 #include <soma/stats.h>
 #include <soma/metrics.h>
+#include <soma/backend.h>
+#include <soma/dual.h>
 
 #endif
