@@ -252,8 +252,8 @@ static void some_calls(unsigned index, void *arg)
     (void)arg;
     struct rng rng = rng_new(index);
     uint64_t out;
-    for (int i = 0; i < 6000; i++) {
-        const uint64_t key = rng_below(&rng, 40);
+    for (int i = 0; i < 15000; i++) {
+        const uint64_t key = rng_below(&rng, 8);
         const uint64_t value = rng_below(&rng, 3);
         switch (rng_below(&rng, 9)) {
         case 0:
@@ -297,7 +297,7 @@ static void sound(const void *arg)
     atomic_store(&added, 0);
     crew_run(THREADS, some_calls, NULL);
     uint64_t total = 0;
-    for (uint64_t key = 1000; key < 1040; key++) {
+    for (uint64_t key = 1000; key < 1008; key++) {
         uint64_t value = 0;
         soma_dual_u64_get(shared, key, &value);
         total += value;
