@@ -2,8 +2,6 @@
 /* backend.c - what only backend.h promises: names and the environment, the same digests, cursors and answers on each back-end,
  * borrowed values and value_retire against readers, callbacks that use their map, and allocations that fail: nothing has changed
  * then. The maps' own tests on the back-ends do the rest (meson.build). */
-#include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,27 +9,11 @@
 #include <soma/backend.h>
 #include <soma/soma.h>
 
+#include "refuse.h"
 #include "support.h"
 
 static const enum soma_backend backends[] = {SOMA_BACKEND_LOCK_FREE, SOMA_BACKEND_SHARDED_MUTEX, SOMA_BACKEND_MUTEX};
 #define BACKENDS 3
-
-/* ---- Refusals ---- */
-
-static atomic_llong left = -1; /* allocations until all are refused; -1: none is */
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-
-void *__wrap_malloc(size_t size)
-{
-    if (atomic_load(&left) >= 0 && atomic_fetch_sub(&left, 1) <= 0) {
-        atomic_store(&left, 0);
-        errno = ENOMEM;
-        return NULL;
-    }
-    return __real_malloc(size);
-}
 
 /* ---- Which ---- */
 

@@ -11,6 +11,7 @@
 #include <soma/dual.h>
 #include <soma/soma.h>
 
+#include "refuse.h"
 #include "support.h"
 
 #define KEYS UINT64_C(5000)
@@ -553,6 +554,45 @@ static void bytes_lost(const void *arg)
     old_free(old);
 }
 
+/* ---- Without memory ---- */
+
+/* What fails on both sides changes neither, and what fails on one is told: the n-th allocation of a put fails, for every n. */
+static void refused(const void *arg)
+{
+    const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
+    uint64_t refusals = 0;
+    for (int n = 0; n < 24; n++) {
+        struct old *old = old_new(SOUND);
+        struct told told = {.count = 0};
+        const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
+        char big[600] = "of which a copy needs memory";
+        soma_dual_map *pair = NULL;
+        atomic_store(&left, n / 2);
+        enum soma_status status = soma_dual_map_new(&options, NULL, &map_table, old, &pair);
+        atomic_store(&left, -1);
+        refusals += status == SOMA_E_NOMEM;
+        EXPECT(status == SOMA_OK || status == SOMA_E_NOMEM);
+        if (!pair && soma_dual_map_new(&options, NULL, &map_table, old, &pair) != SOMA_OK)
+            abort();
+        if (n % 2)
+            soma_dual_map_put(pair, "k", 1, big, sizeof big, NULL);
+        struct soma_bytes out;
+        atomic_store(&left, n / 2);
+        status = soma_dual_map_put(pair, "k", 1, big, sizeof big - 1, &out);
+        atomic_store(&left, -1);
+        refusals += status == SOMA_E_NOMEM;
+        EXPECT(status == SOMA_INSERTED || status == SOMA_REPLACED || status == SOMA_E_NOMEM);
+        const uint64_t by_put = atomic_load(&told.count);
+        uint64_t differing = 9;
+        EXPECT_EQ(soma_dual_map_check(pair, SOMA_DUAL_BY_WALK, &differing), SOMA_OK);
+        EXPECT_EQ(differing, by_put);
+        soma_dual_map_free(pair);
+        old_free(old);
+    }
+    verified(refusals);
+    EXPECT(!leaks_found());
+}
+
 /* ---- Text, arguments, what the old map holds already ---- */
 
 static void texts(const void *arg)
@@ -661,6 +701,8 @@ int main(int argc, char **argv)
         {"bytes-old", bytes_calls, &old_answers},
         {"bytes-soma", bytes_calls, &soma_answers},
         {"bytes-lost", bytes_lost, NULL},
+        {"refused-old", refused, &old_answers},
+        {"refused-soma", refused, &soma_answers},
         {"texts", texts, NULL},
         {"logs", logs, NULL},
         {"arguments", arguments, NULL},
