@@ -97,7 +97,7 @@ static void digests(const void *arg)
     for (int b = 0; b < BACKENDS; b++) {
         soma_any_u64 *map = words_new(backends[b], &options);
         soma_any_map *other = bytes_new(backends[b], &map_options);
-        char key[16];
+        char key[16] = ""; /* what follows a key counts, too */
         for (uint64_t i = 0; i < 1000; i++) {
             soma_any_u64_put(map, i, i * i, NULL);
             soma_any_map_put(other, key, (size_t)snprintf(key, sizeof key, "%u", (unsigned)i), key, i % 12, NULL);
