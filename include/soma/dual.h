@@ -30,6 +30,8 @@
  * Caveat: the old map must be changed through here only. What passes by is told as a difference, and rightly.
  * Caveat: values that are pointers are in both maps. Leave it to the old map's functions to free them, and value_retire NULL, as long
  * as there is an old map; once Soma answers, they have to free them through soma_retire(), since lookups hold no lock.
+ * Caveat: Soma's part of a call runs inside a read section, so at the cap on deferred memory it answers SOMA_E_LIMIT, which is told as a
+ * difference, also under SOMA_WAIT_AT_LIMIT.
  * fork: not beside calls of other threads.
  *
  * See also: backend.h.  Source: docs/decisions/0012-dual-run.md.
@@ -106,7 +108,7 @@ typedef void (*soma_dual_fn)(const struct soma_dual_difference *difference, void
 /**
  * soma_dual_format() - a difference as text, in lines: first `soma dual: difference 1: get 42: old SOMA_ABSENT, soma SOMA_OK 7`, then
  * `    #0 ./program(lookup+0x1c) [0x...]` for each frame, with the names that backtrace_symbols(3) finds (link with -rdynamic
- * for those of a program's own functions). Byte strings stand in quotes, with \\x escapes, cut after 32 bytes.
+ * for those of a program's own functions). Byte strings stand in quotes, with \x escapes, cut after 32 bytes.
  * @buf: out, @cap bytes; cut if need be, and ends with a zero if @cap is not 0.
  *
  * Allocates: for the names; without memory the frames are bare addresses.
