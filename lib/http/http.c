@@ -159,8 +159,8 @@ struct text {
 static bool append(const char *bytes, size_t len, void *ctx)
 {
     struct text *text = ctx;
-    if (text->cap - text->len < len) {
-        const size_t cap = (text->cap + len) * 2;
+    if (!text->bytes || text->cap - text->len < len) {
+        const size_t cap = (text->cap + len + 1) * 2;
         char *grown = realloc(text->bytes, cap);
         if (!grown)
             return false;
@@ -236,11 +236,11 @@ static enum MHD_Result send_health(const struct soma_http *http, struct MHD_Conn
     if (stats.grace_wait_ns <= http->stall_ns)
         return send_words(connection, MHD_HTTP_OK, "ok\n");
     char reason[200];
-    snprintf(reason, sizeof reason,
-             "a read section that stays open holds memory back: thread %" PRId64 ", for %" PRIu64 ".%03" PRIu64
-             " s; the limit is %" PRIu64 ".%03" PRIu64 " s\n",
-             stats.reader_thread, stats.grace_wait_ns / 1000000000, stats.grace_wait_ns / 1000000 % 1000,
-             http->stall_ns / 1000000000, http->stall_ns / 1000000 % 1000);
+    (void)snprintf(reason, sizeof reason,
+                   "a read section that stays open holds memory back: thread %" PRId64 ", for %" PRIu64 ".%03" PRIu64
+                   " s; the limit is %" PRIu64 ".%03" PRIu64 " s\n",
+                   stats.reader_thread, stats.grace_wait_ns / 1000000000, stats.grace_wait_ns / 1000000 % 1000,
+                   http->stall_ns / 1000000000, http->stall_ns / 1000000 % 1000);
     return send_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason);
 }
 

@@ -2,7 +2,6 @@
 /* metrics.c - maps' figures as OpenMetrics text. What belongs to a family of samples stands together there, so all maps are asked
  * first; then the families are gone through. */
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include <soma/metrics.h>
@@ -40,16 +39,20 @@ static void put(struct text *text, char c)
     text->piece[text->len++] = c;
 }
 
-__attribute__((format(printf, 2, 3))) static void print(struct text *text, const char *format, ...)
+/* Where what is printed next goes. */
+static char *room(struct text *text)
 {
     if (sizeof text->piece - text->len < PRINT_MOST)
         flush(text);
-    va_list arguments;
-    va_start(arguments, format);
-    const int len = vsnprintf(text->piece + text->len, PRINT_MOST, format, arguments);
-    va_end(arguments);
+    return text->piece + text->len;
+}
+
+static void took(struct text *text, int len)
+{
     text->len += len > 0 ? (size_t)len : 0;
 }
+
+#define PRINT(text, ...) took((text), snprintf(room(text), PRINT_MOST, __VA_ARGS__))
 
 /* A label's value: three characters have to be escaped. */
 static void print_escaped(struct text *text, const char *value)
@@ -57,7 +60,10 @@ static void print_escaped(struct text *text, const char *value)
     for (; *value; value++) {
         if (*value == '\\' || *value == '"' || *value == '\n')
             put(text, '\\');
-        put(text, *value == '\n' ? 'n' : *value);
+        if (*value == '\n')
+            put(text, 'n');
+        else
+            put(text, *value);
     }
 }
 
@@ -131,28 +137,28 @@ struct asked {
 
 static void print_head(struct text *text, const char *name, const char *type, enum unit unit, const char *help)
 {
-    print(text, "# TYPE %s %s\n", name, type);
+    PRINT(text, "# TYPE %s %s\n", name, type);
     if (unit != PLAIN)
-        print(text, "# UNIT %s %s\n", name, unit_names[unit]);
-    print(text, "# HELP %s %s\n", name, help);
+        PRINT(text, "# UNIT %s %s\n", name, unit_names[unit]);
+    PRINT(text, "# HELP %s %s\n", name, help);
 }
 
 /* No printing of floating point: its form depends on the program's locale. */
 static void print_value(struct text *text, enum unit unit, uint64_t value)
 {
     if (unit == SECONDS)
-        print(text, " %" PRIu64 ".%09" PRIu64 "\n", value / 1000000000, value % 1000000000);
+        PRINT(text, " %" PRIu64 ".%09" PRIu64 "\n", value / 1000000000, value % 1000000000);
     else if (unit == RATIO)
-        print(text, " %" PRIu64 ".%02" PRIu64 "\n", value / 100, value % 100);
+        PRINT(text, " %" PRIu64 ".%02" PRIu64 "\n", value / 100, value % 100);
     else
-        print(text, " %" PRIu64 "\n", value);
+        PRINT(text, " %" PRIu64 "\n", value);
 }
 
 static void print_map_label(struct text *text, const char *name)
 {
-    print(text, "{map=\"");
+    PRINT(text, "{map=\"");
     print_escaped(text, name);
-    print(text, "\"");
+    PRINT(text, "\"");
 }
 
 static uint64_t value_of(const struct soma_stats *stats, const struct sample *sample)
@@ -164,11 +170,11 @@ static uint64_t value_of(const struct soma_stats *stats, const struct sample *sa
 
 static void print_of_map(struct text *text, const struct sample *sample, const struct asked *asked)
 {
-    print(text, "%s%s", sample->name, sample->counter ? "_total" : "");
+    PRINT(text, "%s%s", sample->name, sample->counter ? "_total" : "");
     print_map_label(text, asked->name);
     if (sample->label)
-        print(text, ",kind=\"%s\"", sample->label);
-    print(text, "}");
+        PRINT(text, ",kind=\"%s\"", sample->label);
+    PRINT(text, "}");
     print_value(text, sample->unit, value_of(&asked->stats, sample));
 }
 
@@ -186,7 +192,7 @@ static void print_maps(struct text *text, const struct asked *asked, size_t n)
 /* The name of a sample of chains, with its map. */
 static void print_chain(struct text *text, const char *suffix, const struct asked *asked)
 {
-    print(text, "soma_map_chain_length_%s", suffix);
+    PRINT(text, "soma_map_chain_length_%s", suffix);
     print_map_label(text, asked->name);
 }
 
@@ -198,14 +204,14 @@ static void print_chains_of(struct text *text, const struct asked *asked)
         up_to += stats->chain_lengths[i];
         print_chain(text, "bucket", asked);
         if (i < SOMA_STATS_CHAINS - 1)
-            print(text, ",le=\"%u.0\"} %" PRIu64 "\n", i, up_to);
+            PRINT(text, ",le=\"%u.0\"} %" PRIu64 "\n", i, up_to);
         else
-            print(text, ",le=\"+Inf\"} %" PRIu64 "\n", up_to);
+            PRINT(text, ",le=\"+Inf\"} %" PRIu64 "\n", up_to);
     }
     print_chain(text, "gcount", asked);
-    print(text, "} %" PRIu64 "\n", stats->chain_buckets);
+    PRINT(text, "} %" PRIu64 "\n", stats->chain_buckets);
     print_chain(text, "gsum", asked);
-    print(text, "} %" PRIu64 "\n", stats->chain_entries);
+    PRINT(text, "} %" PRIu64 "\n", stats->chain_entries);
 }
 
 static void print_chains(struct text *text, const struct asked *asked, size_t n)
@@ -221,7 +227,7 @@ static void print_process(struct text *text, const struct soma_stats *stats)
     for (size_t i = 0; i < sizeof of_process / sizeof *of_process; i++) {
         const struct sample *sample = &of_process[i];
         print_head(text, sample->name, sample->counter ? "counter" : "gauge", sample->unit, sample->help);
-        print(text, "%s%s", sample->name, sample->counter ? "_total" : "");
+        PRINT(text, "%s%s", sample->name, sample->counter ? "_total" : "");
         print_value(text, sample->unit, value_of(stats, sample));
     }
 }
@@ -298,7 +304,7 @@ enum soma_status soma_metrics_write(const struct soma_metrics_map *maps, size_t 
         print_chains(&text, asked, n);
     }
     print_process(&text, &asked[n].stats);
-    print(&text, "# EOF\n");
+    PRINT(&text, "# EOF\n");
     flush(&text);
     soma__mem_free(asked, size);
     return text.refused ? SOMA_E_IO : SOMA_OK;

@@ -12,7 +12,7 @@
 /* Nodes passed in one chain, in one section (but for the last chain's), and in all. */
 #define CHAIN_MOST SIZED(4096, 8)
 #define SECTION_MOST SIZED(4096, 8)
-#define STEPS_MOST (16 * SECTION_MOST)
+#define STEPS_MOST (UINT64_C(16) * SECTION_MOST)
 
 /* What the sample has found so far. */
 struct sample {
