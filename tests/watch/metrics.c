@@ -36,6 +36,16 @@ static void close_maps(struct maps *maps)
     soma_map_free(maps->bytes);
 }
 
+/* The library's calls for memory come here. */
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+static bool no_memory;
+
+void *__wrap_malloc(size_t size)
+{
+    return no_memory ? NULL : __real_malloc(size);
+}
+
 static size_t left; /* pieces that are taken */
 
 static bool take(const char *text, size_t len, void *ctx)
@@ -89,6 +99,11 @@ static void refused(const void *setup)
     (void)setup;
     struct maps maps = open_maps();
     size_t seen = 0;
+    no_memory = true;
+    const enum soma_status status = soma_metrics_write(maps.of, 2, take, &seen);
+    no_memory = false;
+    EXPECT_EQ(status, SOMA_E_NOMEM);
+    EXPECT_EQ(seen, 0);
     left = 2;
     EXPECT_EQ(soma_metrics_write(maps.of, 2, take, &seen), SOMA_E_IO);
     EXPECT(seen <= 3 * 1000);
@@ -99,7 +114,7 @@ static void refused(const void *setup)
         fclose(full);
     }
     close_maps(&maps);
-    verified(3);
+    verified(5);
 }
 
 /* Cut anywhere, it is the beginning of the whole, and its length is known. */
