@@ -94,9 +94,10 @@ bool soma__loan_over(const void *bytes)
     return false;
 }
 
+/* Who writes to them meets the sanitizer, too. */
 void soma__seal(void *pages, size_t size)
 {
-    (void)pages, (void)size; /* nobody would catch the fault */
+    (void)mprotect(pages, size, PROT_READ);
 }
 
 void soma__unseal(const void *pages)
