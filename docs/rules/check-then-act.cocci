@@ -95,8 +95,8 @@ expression table, key, lock;
 position p, q;
 identifier find =~ "^g_hash_table_(lookup|contains)$";
 identifier act =~ "^g_hash_table_(insert|replace|add|remove|steal)$";
-identifier open =~ "^(pthread_mutex|g_mutex|g_rw_lock_(reader|writer)|pthread_rwlock)_unlock$";
-identifier shut =~ "^(pthread_mutex_lock|g_mutex_lock|g_rw_lock_writer_lock|pthread_rwlock_wrlock)$";
+identifier open =~ "(^|_)unlock$|^G_UNLOCK$";
+identifier shut =~ "(^|_)(lock|rdlock|wrlock)$|^G_LOCK$";
 @@
  find@p(table, key)
  ... when any

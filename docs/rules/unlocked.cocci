@@ -23,8 +23,8 @@ identifier t, s;
 expression lock;
 identifier table.t;
 identifier user =~ "^g_hash_table_";
-identifier shut =~ "^(pthread_mutex_lock|g_mutex_lock|g_rw_lock_(reader|writer)_lock|pthread_rwlock_(rd|wr)lock|g_static_mutex_lock|mtx_lock|G_LOCK)$";
-identifier open =~ "^(pthread_mutex_unlock|g_mutex_unlock|g_rw_lock_(reader|writer)_unlock|pthread_rwlock_unlock|g_static_mutex_unlock|mtx_unlock|G_UNLOCK)$";
+identifier shut =~ "(^|_)(lock|rdlock|wrlock)$|^G_LOCK$";
+identifier open =~ "(^|_)unlock$|^G_UNLOCK$";
 position p;
 @@
  shut(lock);
@@ -40,8 +40,8 @@ guarded.setdefault((p[0].file, t), (lock, p[0].line))
 expression lock;
 identifier head.t;
 identifier user =~ "^HASH_(ADD|FIND|DEL|DELETE|REPLACE|ITER|COUNT)";
-identifier shut =~ "^(pthread_mutex_lock|g_mutex_lock|pthread_rwlock_(rd|wr)lock|mtx_lock)$";
-identifier open =~ "^(pthread_mutex_unlock|g_mutex_unlock|pthread_rwlock_unlock|mtx_unlock)$";
+identifier shut =~ "(^|_)(lock|rdlock|wrlock)$|^G_LOCK$";
+identifier open =~ "(^|_)unlock$|^G_UNLOCK$";
 position p;
 @@
  shut(lock);
@@ -99,6 +99,49 @@ identifier shut =~ "(_lock|_LOCK|LOCK|_trylock|_rdlock|_wrlock)$";
 t << head.t; fn << used_head.fn; q << used_head.q;
 @@
 touched.append((q[0].file, int(q[0].line), t, fn))
+
+// Tables in structs: by the name of the member.
+@held_member exists@
+expression lock, E;
+identifier f;
+identifier user =~ "^g_hash_table_";
+identifier shut =~ "(^|_)(lock|rdlock|wrlock)$|^G_LOCK$";
+identifier open =~ "(^|_)unlock$|^G_UNLOCK$";
+position p;
+@@
+ shut(lock);
+ ... when != open(...)
+ user@p(E->f, ...)
+
+@script:python@
+f << held_member.f; lock << held_member.lock; p << held_member.p;
+@@
+guarded.setdefault((p[0].file, "->" + f), (lock, p[0].line))
+
+@used_member@
+expression E;
+identifier held_member.f;
+identifier fn;
+identifier user =~ "^g_hash_table_(lookup|lookup_extended|contains|insert|replace|add|remove|steal|remove_all|foreach|foreach_remove|iter_init|size|get_keys|get_values|find)$";
+position q;
+@@
+ fn(...) { <+... user@q(<+... E->f ...+>, ...) ...+> }
+
+@behind_member exists@
+expression E;
+identifier held_member.f;
+identifier used_member.user;
+position used_member.q;
+identifier shut =~ "(_lock|_LOCK|LOCK|_trylock|_rdlock|_wrlock|mutex_locker_new)$";
+@@
+ shut(...)
+ ... when any
+ user@q(<+... E->f ...+>, ...)
+
+@script:python depends on !behind_member@
+f << held_member.f; fn << used_member.fn; q << used_member.q;
+@@
+touched.append((q[0].file, int(q[0].line), "->" + f, fn))
 
 @finalize:python@
 @@

@@ -55,3 +55,20 @@ struct item *find_item(int id)
     HASH_FIND_INT(items, &id, found); /* finds: unlocked */
     return found;
 }
+
+struct cache {
+    GHashTable *entries;
+    pthread_mutex_t lock;
+};
+
+void cache_add(struct cache *cache, char *name, void *value)
+{
+    pthread_mutex_lock(&cache->lock);
+    g_hash_table_insert(cache->entries, name, value);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void cache_drop(struct cache *cache, const char *name)
+{
+    g_hash_table_remove(cache->entries, name); /* finds: unlocked */
+}

@@ -87,3 +87,33 @@ int has_item(int id)
     pthread_mutex_unlock(&items_lock);
     return found != NULL;
 }
+
+struct cache {
+    GHashTable *entries;
+    GHashTable *own;
+    pthread_mutex_t lock;
+};
+
+void cache_free(struct cache *cache)
+{
+    g_hash_table_remove_all(cache->entries);
+}
+
+void cache_add(struct cache *cache, char *name, void *value)
+{
+    pthread_mutex_lock(&cache->lock);
+    g_hash_table_insert(cache->entries, name, value);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void cache_drop(struct cache *cache, const char *name)
+{
+    pthread_mutex_lock(&cache->lock);
+    g_hash_table_remove(cache->entries, name);
+    pthread_mutex_unlock(&cache->lock);
+}
+
+void cache_own(struct cache *cache, const char *name)
+{
+    g_hash_table_remove(cache->own, name);
+}
