@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* cases.c - the rules, broken and kept. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -508,7 +509,7 @@ static void patch_before_free(void)
 
 /* ---- One at a time ---- */
 
-static volatile bool caught;
+static atomic_bool caught;
 
 static void *asks_for_token(void *arg)
 {
