@@ -97,7 +97,7 @@ void *__wrap_calloc(size_t count, size_t size)
 /* ---- Against the original ---- */
 
 #define KEYS 60
-#define STEPS 20000
+#define STEPS 10000
 
 struct item {
     unsigned key;
@@ -424,7 +424,7 @@ static void failures_are_told(const void *setup)
 #define THREADS 4
 #define RANGE 32
 #define KEPT 8 /* keys below are replaced, and never gone */
-#define ROUNDS 15000
+#define ROUNDS 8000
 #define ALIVE 0x600dU
 
 struct object {
@@ -705,6 +705,88 @@ static void threads_duplicates(const void *setup)
     flavor->part();
 }
 
+/* Nodes that stay, and others that come and go in numbers that let the table grow and shrink. */
+#define STAYING 1000
+#define PASSING 6000
+#define WALKS 8
+
+static atomic_bool walked;
+static atomic_uint passed; /* times that a passer has put all, or taken all */
+
+static unsigned long spread(unsigned key)
+{
+    return key / 2 * 0x9e3779b97f4a7c15UL;
+} /* two of a hash */
+
+/* Each that stays, once. */
+static void walk_staying(void)
+{
+    static unsigned char met[STAYING + PASSING];
+    struct soma_lfht_iter iter;
+    struct soma_lfht_node *node;
+    unsigned staying = 0;
+    memset(met, 0, sizeof met);
+    flavor->enter();
+    soma_lfht_for_each(table, &iter, node)
+        EXPECT_EQ(met[caa_container_of(node, struct object, node)->key]++, 0);
+    flavor->leave();
+    for (unsigned key = 0; key < STAYING; key++)
+        staying += met[key];
+    EXPECT_EQ(staying, STAYING);
+}
+
+/* Each passer has keys of its own. */
+static void walk_or_pass(unsigned index, void *arg)
+{
+    (void)arg;
+    struct soma_lfht_iter iter;
+    flavor->join();
+    for (unsigned i = 0; index == 0 && (i < WALKS || atomic_load(&passed) < 4); i++)
+        walk_staying();
+    if (index == 0)
+        atomic_store(&walked, true);
+    for (unsigned i = 0; !atomic_load(&walked); i++) {
+        const unsigned key = STAYING + (index - 1) * (PASSING / 2) + i % (PASSING / 2);
+        if (i > 0 && i % (PASSING / 2) == 0)
+            atomic_fetch_add(&passed, 1);
+        flavor->enter();
+        if (i / (PASSING / 2) % 2 == 0) {
+            soma_lfht_add(table, spread(key), &object_new(key)->node);
+            atomic_fetch_add(&in, 1);
+        } else {
+            soma_lfht_lookup(table, spread(key), same_object, &key, &iter);
+            if (EXPECT(iter.node != NULL) && EXPECT_EQ(soma_lfht_del(table, iter.node), 0))
+                object_gone(iter.node);
+        }
+        flavor->leave();
+    }
+    flavor->part();
+}
+
+static void walks_beside(const void *setup)
+{
+    begin(setup);
+    atomic_store(&walked, false);
+    atomic_store(&passed, 0);
+    struct object *last = NULL;
+    for (unsigned key = 0; key < STAYING; key++) {
+        last = object_new(key);
+        soma_lfht_add(table, spread(key), &last->node);
+        atomic_fetch_add(&in, 1);
+    }
+    crew_run(3, walk_or_pass, NULL);
+    /* The walk sees that one is gone. */
+    flavor->enter();
+    EXPECT_EQ(soma_lfht_del(table, &last->node), 0);
+    flavor->leave();
+    canary_begin();
+    walk_staying();
+    EXPECT(canary_end() == 1);
+    object_gone(&last->node);
+    conserved();
+    flavor->part();
+}
+
 static const struct test_case cases[] = {
     {"agrees with liburcu, good hashes", agrees, &good},
     {"agrees with liburcu, four hashes", agrees, &few},
@@ -713,6 +795,7 @@ static const struct test_case cases[] = {
     {"failures are told, and change nothing", failures_are_told, NULL},
     {"threads: unique keys", threads_unique, &soma_flavor},
     {"threads: duplicates", threads_duplicates, &soma_flavor},
+    {"threads: walks beside growth and shrinking", walks_beside, &soma_flavor},
 #if SEES_URCU
     {"threads: unique keys, nodes under liburcu", threads_unique, &memb_flavor},
     {"threads: duplicates, nodes under liburcu", threads_duplicates, &memb_flavor},

@@ -6,6 +6,7 @@
  */
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -248,7 +249,7 @@ static void agrees(const void *setup)
 {
     static struct pair pair;
     pair_init(&pair, *(const unsigned *)setup);
-    for (unsigned i = 0; i < 20000; i++)
+    for (unsigned i = 0; i < 10000; i++)
         pair_step(&pair);
     pair_check(&pair);
     /* The check sees an element too few, and one in another's place. */
@@ -537,7 +538,7 @@ static void failures_are_told(const void *setup)
 
 #define THREADS 4
 #define RANGE 64
-#define ROUNDS 20000
+#define ROUNDS 10000
 #define ALIVE 0x600dU
 
 struct session {
@@ -696,6 +697,102 @@ static void clears_beside(const void *setup)
     verified(THREADS * (uint64_t)ROUNDS / 10);
 }
 
+/* Elements that stay, and others that come and go in numbers that let the tables grow and shrink. Keys are short or long. */
+#define STAYING 600
+#define PASSING 6000
+#define WALKS 8
+
+struct word {
+    char text[20];
+    unsigned number;
+    soma_hash_handle hh;
+};
+
+static struct word *words;
+static atomic_bool walked;
+static atomic_uint passed; /* times that a passer has put all, or taken all */
+
+static void word_name(struct word *word, unsigned number)
+{
+    word->number = number;
+    (void)snprintf(word->text, sizeof word->text, number % 2 ? "%u" : "word-%u-of-many", number);
+}
+
+/* Each that stays, once. */
+static void walk_words(void)
+{
+    static unsigned char met[STAYING + PASSING];
+    struct word *word, *tmp;
+    memset(met, 0, sizeof met);
+    soma_read_enter();
+    SOMA_HASH_ITER(hh, words, word, tmp)
+        EXPECT_EQ(met[word->number]++, 0);
+    soma_read_exit();
+    unsigned staying = 0;
+    for (unsigned number = 0; number < STAYING; number++)
+        staying += met[number];
+    EXPECT_EQ(staying, STAYING);
+}
+
+static void walk_or_pass(unsigned index, void *arg)
+{
+    (void)arg;
+    struct word name, *word, *present;
+    if (index == 0) {
+        for (unsigned i = 0; i < WALKS || atomic_load(&passed) < 4; i++)
+            walk_words();
+        atomic_store(&walked, true);
+        return;
+    }
+    for (unsigned i = 0; !atomic_load(&walked); i++) {
+        const unsigned number = STAYING + i % PASSING;
+        if (number == STAYING && i > 0)
+            atomic_fetch_add(&passed, 1);
+        if (i / PASSING % 2 == 0) {
+            word = need(1, sizeof *word);
+            word_name(word, number);
+            SOMA_HASH_ADD_KEYPTR_NEW(hh, words, word->text, strlen(word->text), word, present);
+            if (present)
+                free(word);
+            continue;
+        }
+        word_name(&name, number);
+        SOMA_HASH_TAKE(hh, words, name.text, strlen(name.text), word);
+        if (word)
+            SOMA_HASH_RETIRE(free, word);
+    }
+}
+
+static void walks_beside(const void *setup)
+{
+    (void)setup;
+    static struct word staying[STAYING];
+    struct word *word, *tmp;
+    words = NULL;
+    told = 0;
+    atomic_store(&walked, false);
+    atomic_store(&passed, 0);
+    for (unsigned number = 0; number < STAYING; number++) {
+        word_name(&staying[number], number);
+        SOMA_HASH_ADD_STR(words, text, &staying[number]);
+    }
+    crew_run(3, walk_or_pass, NULL);
+    /* The walk sees that one is gone. */
+    SOMA_HASH_DEL(words, &staying[STAYING / 2]);
+    canary_begin();
+    walk_words();
+    EXPECT(canary_end() == 1);
+    SOMA_HASH_ITER(hh, words, word, tmp) {
+        SOMA_HASH_DEL(words, word);
+        if (word->number >= STAYING)
+            SOMA_HASH_RETIRE(free, word);
+    }
+    SOMA_HASH_CLEAR(hh, words);
+    soma_barrier_wait();
+    EXPECT_EQ(told, 0);
+    verified(WALKS * (uint64_t)STAYING);
+}
+
 static const struct test_case cases[] = {
     {"agrees with uthash, keys of 4 bytes", agrees, &four},
     {"agrees with uthash, keys of 8 bytes", agrees, &eight},
@@ -709,6 +806,7 @@ static const struct test_case cases[] = {
     {"failures are told, and change nothing", failures_are_told, NULL},
     {"threads: what goes in comes out once", threads_conserve, NULL},
     {"threads: clearing beside everything", clears_beside, NULL},
+    {"threads: walks beside growth and shrinking", walks_beside, NULL},
 };
 
 int main(int argc, char **argv)

@@ -23,7 +23,7 @@
  *              back. What it holds is no address of an element: reading through it faults at once. It is accessed atomically.
  *   Keys:      compared as bytes. Of 1 to 8 bytes they live in word maps, others in a byte map, so a table may mix lengths.
  *   Thread:    any thread, beside every other macro on the same table, also SOMA_HASH_CLEAR().
- *   Effect:    linearizable, one operation of Soma's each.
+ *   Effect:    linearizable, one operation of Soma's each, but for walks.
  *   Progress:  lookups are wait-free but for growth, updates lock-free.
  *   Lifetime:  an element that was found may be freed by who removes it. So find and use it in one read section (rcu.h), and
  *              give removed ones to SOMA_HASH_RETIRE() in place of free().
@@ -690,7 +690,8 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
  * @tmp: a second variable of the same type, as uthash wants it; set to NULL.
  *
  * An element that is in from beginning to end comes exactly once; one that comes or goes meanwhile comes or not; none comes after
- * it was removed, but by SOMA_HASH_CLEAR(). The body may remove any element, add others, break and return. The loop holds a read section, body
+ * it was removed, but by SOMA_HASH_CLEAR(). The body may remove any element, add others, break and return, but
+ * not longjmp() out. The loop holds a read section, body
  * included, so an element given to SOMA_HASH_RETIRE() stays readable.
  * Failure: SOMA_E_NOMEM: the loop ends early.
  */
