@@ -6,6 +6,7 @@
  * the thread sanitizer cannot see.
  */
 #include <errno.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +47,21 @@ enum soma_status __real_soma_cursor_open_u64(const soma_u64 *, soma_cursor **);
 enum soma_status __wrap_soma_cursor_open_u64(const soma_u64 *, soma_cursor **);
 enum soma_status __real_soma_u64_new(const struct soma_u64_options *, soma_u64 **);
 enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *, soma_u64 **);
+
+/* With `yielding`, another thread often gets in between what a call reads and what it swaps. */
+static atomic_bool yielding;
+
+enum soma_status __real_soma_u64_get(const soma_u64 *, uint64_t, uint64_t *);
+enum soma_status __wrap_soma_u64_get(const soma_u64 *, uint64_t, uint64_t *);
+
+enum soma_status __wrap_soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value)
+{
+    static _Thread_local unsigned calls;
+    const enum soma_status status = __real_soma_u64_get(map, key, value);
+    if (atomic_load(&yielding) && ++calls % 16 == 0)
+        sched_yield();
+    return status;
+}
 
 enum soma_status __wrap_soma_u64_put_new(soma_u64 *map, uint64_t key, uint64_t value, uint64_t *present)
 {
@@ -680,7 +696,9 @@ static void threads_unique(const void *setup)
     for (unsigned key = 0; key < KEPT; key++)
         put_unique(key);
     flavor->leave();
+    atomic_store(&yielding, true);
     crew_run(THREADS, unique_worker, NULL);
+    atomic_store(&yielding, false);
     flavor->enter();
     (void)walk_once();
     /* The walk sees a key twice, and so does the lookup. */
@@ -700,7 +718,9 @@ static void threads_unique(const void *setup)
 static void threads_duplicates(const void *setup)
 {
     begin(setup);
+    atomic_store(&yielding, true);
     crew_run(THREADS, duplicates_worker, NULL);
+    atomic_store(&yielding, false);
     conserved();
     flavor->part();
 }

@@ -127,8 +127,10 @@ static void pair_init(struct pair *pair, unsigned len)
         for (unsigned e = 0; e < EACH; e++) {
             struct item *item = &pair->items[k][e];
             item->len = len ? len : k % (KEY_MAX + 1);
-            for (unsigned b = 0; b < item->len; b++) /* zeroes behind two bytes: lengths must tell them apart */
-                item->key[b] = (unsigned char)(b < 2 ? k >> (4 * b) : 0);
+            for (unsigned b = 0; b < item->len; b++)
+                item->key[b] = (unsigned char)(b > 0 ? 0
+                                               : len ? k
+                                                     : k / (KEY_MAX + 1)); /* mixed: told apart by length */
         }
     }
 }
