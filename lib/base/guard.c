@@ -10,6 +10,8 @@
 
 #if HAVE_GUARD
 
+#include <unistd.h>
+
 #include "base/atom.h"
 
 #define SLOTS ((uint64_t)1 << 14)
@@ -34,6 +36,7 @@ struct slot {
 
 static struct slot slots[SLOTS];
 static struct atom crowded; /* a handle could not be registered */
+static struct atom process; /* the one that registered the first */
 
 static const struct {
     const char *name;
@@ -167,9 +170,17 @@ static bool end(struct slot *slot, uint64_t state)
     return atom_cas_acqrel(&slot->state, &state, state & ~(uint64_t)STATE_LIVES); /* GUARD-4 */
 }
 
+/* A forked child has handles of threads that it does not have, and cannot close them. */
+static bool in_child(void)
+{
+    return word(&process) != (uint64_t)getpid();
+}
+
 void soma__guard_new(const void *handle, enum soma__what what, const void *on)
 {
     uint64_t state = 0;
+    if (word(&process) == 0)
+        atom_store_rlx(&process, (uint64_t)getpid()); /* GUARD-3 */
     struct slot *slot = find(handle, &state);
     if (slot && (state & STATE_LIVES) != 0 && state_what(state) == what) { /* it stands on something else from now on */
         step_off(word(&slot->on));
@@ -328,7 +339,7 @@ bool soma__guard_ends(const void *handle, enum soma__what what, const char *wher
         soma__because("the %s has been freed before: free it once, when nobody uses it any more", kinds[is].name);
     else {
         step_off(word(&slot->on));
-        if (word(&slot->users) == 0)
+        if (word(&slot->users) == 0 || in_child())
             return true;
         soma__because(
             "%lu views, cursors or sessions on this %s are open: close them first; until the program ends, its "
