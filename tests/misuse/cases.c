@@ -513,8 +513,10 @@ static atomic_bool caught;
 
 static void *asks_for_token(void *arg)
 {
-    while (!caught)
-        caught = soma_cursor_token(arg) == 0; /* 0 is no place behind an entry */
+    while (!caught) {
+        if (soma_cursor_token(arg) == 0) /* 0 is no place behind an entry */
+            caught = true;
+    }
     return NULL;
 }
 
