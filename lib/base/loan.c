@@ -5,7 +5,8 @@
  * others have been. A thread fills a chunk with the copies of one section. At its end the chunk cannot be read any more.
  * A read of it comes to on_fault(), which names the call that lent the bytes and makes them readable again, so that
  * the program goes on as other builds would. What a program has arranged for other faults, it keeps; but if it
- * puts its own handler in the place of this one, only the system speaks.
+ * puts its own handler in the place of this one, only the system speaks. Under the address sanitizer chunks are poisoned
+ * instead, and it is the sanitizer that speaks. Nothing is allocated: a handler may borrow in the middle of malloc().
  *
  * Not everything is watched: no value that is larger than a chunk, of one section no more than LENT_MOST chunks, and of a
  * thread's sections and calls on cursors the first WATCHED_FIRST that borrow, and then one in WATCHED_EVERY, since each
@@ -31,81 +32,8 @@
 #define PAGE_MOST ((size_t)64 << 10)
 
 #if UNDER_ASAN
-
-/* ---- Under the address sanitizer: memory that is freed at the end ---- */
-
-struct lent {
-    struct lent *next;
-    _Alignas(16) unsigned char bytes[];
-};
-
-static __thread struct lent *lent __attribute__((tls_model("initial-exec")));
-static __thread size_t lent_bytes __attribute__((tls_model("initial-exec")));
-
-static struct lent *copy(const void *bytes, size_t len)
-{
-    struct lent *one = len <= CHUNK_BYTES ? malloc(sizeof *one + len) : NULL;
-    if (one)
-        memcpy(one->bytes, bytes, len);
-    return one;
-}
-
-const void *soma__loan(const void *bytes, size_t len, const char *by)
-{
-    (void)by;
-    struct lent *one = len > 0 && lent_bytes < LENT_MOST * CHUNK_BYTES ? copy(bytes, len) : NULL;
-    if (!one)
-        return bytes;
-    one->next = lent;
-    lent = one;
-    lent_bytes += len;
-    return one->bytes;
-}
-
-void soma__loans_end(const void *entered, const void *left)
-{
-    (void)entered, (void)left;
-    while (lent) {
-        struct lent *one = lent;
-        lent = one->next;
-        free(one);
-    }
-    lent_bytes = 0;
-}
-
-const void *soma__loan_one(struct soma__loan_one *one, const void *bytes, size_t len, const char *by)
-{
-    (void)by;
-    soma__loan_one_end(one);
-    struct lent *memory = len > 0 ? copy(bytes, len) : NULL;
-    one->chunk = (uintptr_t)memory;
-    return memory ? memory->bytes : bytes;
-}
-
-void soma__loan_one_end(struct soma__loan_one *one)
-{
-    free((void *)(uintptr_t)one->chunk);
-    one->chunk = 0;
-}
-
-bool soma__loan_over(const void *bytes)
-{
-    (void)bytes; /* the sanitizer speaks when it is read */
-    return false;
-}
-
-/* Who writes to them meets the sanitizer, too. */
-void soma__seal(void *pages, size_t size)
-{
-    (void)mprotect(pages, size, PROT_READ);
-}
-
-void soma__unseal(const void *pages)
-{
-    (void)pages;
-}
-
-#else
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* ---- Chunks ---- */
 
@@ -141,11 +69,31 @@ static void on_fault(int number, siginfo_t *info, void *context);
 static void install(void)
 {
     uint64_t no = 0;
-    if (atom_load_acq(&installed) != 0 || !atom_cas_acqrel(&installed, &no, 1)) /* LOAN-2 */
+    if (UNDER_ASAN || atom_load_acq(&installed) != 0 || !atom_cas_acqrel(&installed, &no, 1)) /* LOAN-2 */
         return;
     struct sigaction ours = {.sa_sigaction = on_fault, .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER};
     (void)sigaction(SIGSEGV, NULL, &before);
     (void)sigaction(SIGSEGV, &ours, NULL);
+}
+
+static bool chunk_open(uint64_t at)
+{
+#if UNDER_ASAN
+    __asan_unpoison_memory_region(memory[at], CHUNK_BYTES);
+    return true;
+#else
+    return mprotect(memory[at], CHUNK_BYTES, PROT_READ | PROT_WRITE) == 0;
+#endif
+}
+
+static bool chunk_shut(uint64_t at)
+{
+#if UNDER_ASAN
+    __asan_poison_memory_region(memory[at], CHUNK_BYTES);
+    return true;
+#else
+    return mprotect(memory[at], CHUNK_BYTES, PROT_NONE) == 0;
+#endif
 }
 
 /* A chunk for the calling thread, plus 1, or 0: all are lent. */
@@ -157,7 +105,7 @@ static uint64_t chunk_take(void)
         uint64_t state = atom_load_acq(&chunks[at].state);    /* LOAN-1 */
         if (state == CHUNK_LENT || !atom_cas_acqrel(&chunks[at].state, &state, CHUNK_LENT)) /* LOAN-1 */
             continue;
-        if (state == CHUNK_FREE || mprotect(memory[at], CHUNK_BYTES, PROT_READ | PROT_WRITE) == 0)
+        if (state == CHUNK_FREE || chunk_open(at))
             return at + 1;
         atom_store_rel(&chunks[at].state, CHUNK_OVER); /* LOAN-1 */
     }
@@ -169,7 +117,7 @@ static void chunk_end(uint64_t chunk, const void *entered, const void *left)
     const uint64_t at = chunk - 1;
     chunks[at].entered = entered;
     chunks[at].left = left;
-    const bool closed = mprotect(memory[at], CHUNK_BYTES, PROT_NONE) == 0;
+    const bool closed = chunk_shut(at);
     atom_store_rel(&chunks[at].state, closed ? CHUNK_OVER : CHUNK_FREE); /* LOAN-1 */
 }
 
@@ -199,12 +147,13 @@ static __thread struct {
     size_t used;    /* of the last */
     uint64_t turns; /* sections that have borrowed, and calls on cursors */
     bool passed;    /* this section is not watched */
+    bool busy;      /* in the middle of a loan: what a handler borrows then is not watched */
 } lent __attribute__((tls_model("initial-exec")));
 
 static bool is_watched(void)
 {
     const uint64_t turn = lent.turns++;
-    return turn < WATCHED_FIRST || turn % WATCHED_EVERY == 0;
+    return UNDER_ASAN || turn < WATCHED_FIRST || turn % WATCHED_EVERY == 0;
 }
 
 static bool has_room(size_t len)
@@ -227,18 +176,31 @@ static bool has_room(size_t len)
 
 const void *soma__loan(const void *bytes, size_t len, const char *by)
 {
-    if (len == 0 || !has_room(len))
+    if (len == 0 || lent.busy)
         return bytes;
-    const size_t at = lent.used;
-    lent.used += room_for(len);
-    return chunk_add(lent.chunks[lent.count - 1], at, bytes, len, by);
+    lent.busy = true;
+    atom_compiler_barrier();
+    if (has_room(len)) {
+        const size_t at = lent.used;
+        lent.used += room_for(len);
+        bytes = chunk_add(lent.chunks[lent.count - 1], at, bytes, len, by);
+    }
+    atom_compiler_barrier();
+    lent.busy = false;
+    return bytes;
 }
 
 void soma__loans_end(const void *entered, const void *left)
 {
+    if (lent.busy) /* a handler's section, in the middle of a loan */
+        return;
+    lent.busy = true;
+    atom_compiler_barrier();
     while (lent.count > 0)
         chunk_end(lent.chunks[--lent.count], entered, left);
     lent.passed = false;
+    atom_compiler_barrier();
+    lent.busy = false;
 }
 
 const void *soma__loan_one(struct soma__loan_one *one, const void *bytes, size_t len, const char *by)
@@ -299,7 +261,7 @@ static void say_over(uint64_t at)
 bool soma__loan_over(const void *bytes)
 {
     const uint64_t at = chunk_over(bytes);
-    if (at == CHUNKS)
+    if (at == CHUNKS || UNDER_ASAN) /* the sanitizer speaks when it is read */
         return false;
     if (chunks[at].entered)
         soma__because(
@@ -381,7 +343,7 @@ static void on_fault(int number, siginfo_t *info, void *context)
                      "it was built from, and build another from a view of that");
         return;
     }
-    if (at == CHUNKS || mprotect(memory[at], CHUNK_BYTES, PROT_READ | PROT_WRITE) != 0) {
+    if (at == CHUNKS || !chunk_open(at)) {
         fault_of_others(number, info, context);
         return;
     }
@@ -391,5 +353,4 @@ static void on_fault(int number, siginfo_t *info, void *context)
     soma__misuse(by, "");
 }
 
-#endif
 #endif

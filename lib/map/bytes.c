@@ -493,9 +493,8 @@ size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, siz
             done += flight;
         }
         soma__section_exit(section);
-        for (size_t i = 0; LENDS && values && i < end; i++)
-            LEND(&values[i]);
     }
+    LEND_MANY(values, n);
     return hits;
 }
 
@@ -1043,8 +1042,7 @@ static enum soma_status update_many(soma_map *map, decide_fn decide, struct batc
         const struct soma__section section = soma__section_enter();
         status = update_flight(&map->core, section.self, decide, batch);
         core_exit(&map->core, section);
-        for (size_t i = before; LENDS && batch->old && batch->found && i < batch->done; i++)
-            LEND(&batch->old[i]);
+        LEND_MANY(batch->old && batch->found ? batch->old + before : NULL, batch->done - before);
         tries = batch->done > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;

@@ -186,14 +186,19 @@ void soma__section_watch(struct soma__reader *reader);
 #define LEND(bytes)                                                                                                    \
     ((bytes) ? (void)((bytes)->data = soma__section_lend((bytes)->data, (bytes)->len, __func__)) : (void)0)
 
-#define LENDS true
+/* An array of them, or NULL. */
+#define LEND_MANY(array, n)                                                                                            \
+    do {                                                                                                               \
+        for (size_t lent_ = 0; (array) && lent_ < (n); lent_++)                                                        \
+            LEND(&(array)[lent_]);                                                                                     \
+    } while (0)
 #define CALLBACK_BEGINS() const uint64_t depth_before = soma__callback_begins()
 #define CALLBACK_ENDS() soma__callback_ends(depth_before, __func__)
 
 #else
 
 #define LEND(bytes) ((void)0)
-#define LENDS false
+#define LEND_MANY(array, n) ((void)0)
 #define CALLBACK_BEGINS() ((void)0)
 #define CALLBACK_ENDS() ((void)0)
 

@@ -418,13 +418,12 @@ enum soma_status soma__retire_may_wait(void)
     return inside ? SOMA_E_INVALID : spare ? SOMA_E_NOMEM : SOMA_OK;
 }
 
-/* Closes the thread's open chunks and gives its record. NULL inside a section of the caller's own, inside a retired
- * call, or if there is no record to be had. */
+/* Closes the thread's open chunks and gives its record. NULL inside a section of the caller's own, or inside a retired call. For
+ * a thread that has one: who has borrowed the reserve, or has come to a cap with what it wanted to retire. */
 static struct soma__reader *outside_self(void)
 {
     const struct soma__section section = soma__section_enter();
-    const bool outside =
-        !soma__section_nested(section) && section.self != &soma__reader_spare && (busy_count(section.self) & 1) == 0;
+    const bool outside = !soma__section_nested(section) && (busy_count(section.self) & 1) == 0;
     if (outside)
         soma__chunks_close(section.self);
     soma__section_exit(section);

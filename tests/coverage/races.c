@@ -189,15 +189,20 @@ static void clear_check(void *arg)
 
 /* ---- All of them ---- */
 
+#define STEPS 20000
+
 static const struct {
     const char *name;
     enum machine_bug canary; /* with this bug of the machine a schedule must fail */
     struct program program;
 } races[] = {
-    {"stall-told-once", BUG_TORN_CAS, {.threads = 3, .set_up = stall_set_up, .body = stall_body, .check = stall_check}},
+    {"stall-told-once",
+     BUG_TORN_CAS,
+     {.threads = 3, .steps_max = STEPS, .set_up = stall_set_up, .body = stall_body, .check = stall_check}},
     {"first-call-signal",
      BUG_RELAXED,
      {.threads = 2,
+      .steps_max = STEPS,
       .set_up = first_set_up,
       .body = first_body,
       .signal = first_signal,
@@ -206,6 +211,7 @@ static const struct {
     {"first-call-signal-no-memory",
      BUG_RELAXED,
      {.threads = 2,
+      .steps_max = STEPS,
       .set_up = first_set_up,
       .body = first_body,
       .signal = first_signal,
@@ -214,7 +220,7 @@ static const struct {
       .faults = true}},
     {"clear-going-level",
      BUG_RELAXED,
-     {.threads = 2, .set_up = clear_set_up, .body = clear_body, .check = clear_check}},
+     {.threads = 2, .steps_max = STEPS, .set_up = clear_set_up, .body = clear_body, .check = clear_check}},
 };
 enum {
     RACES = sizeof races / sizeof *races
