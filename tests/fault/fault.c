@@ -1242,6 +1242,7 @@ static void read_without_memory(unsigned index, void *arg)
     EXPECT_EQ(world.kind->remove(world.map, 1, NULL), SOMA_E_NOMEM);
     EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
     atomic_store(&armed, false);
+    soma_barrier_wait(); /* at once, also with memory for a record: it would wait for this section */
     atomic_store(&stage, 1);
     wait_for_stage(2);
     soma_read_exit();
@@ -1258,6 +1259,9 @@ static void wait_without_memory(unsigned index, void *arg)
     EXPECT(atomic_load(&calls_run) >= *retires);
     EXPECT_EQ(soma_retire(count_call, NULL), SOMA_E_NOMEM);
     soma_barrier_wait();
+    int cancel = PTHREAD_CANCEL_DISABLE;
+    EXPECT_EQ(pthread_setcancelstate(PTHREAD_CANCEL_ENABLE, &cancel), 0);
+    EXPECT_EQ(cancel, PTHREAD_CANCEL_ENABLE);
 }
 
 /* A thread that is cancelled while it waits does not take away what the others wait with. */
