@@ -97,15 +97,10 @@ soma_map *soma_any_map_raw(const soma_any_map *map)
 #define LOCK_FREE(map) LIKELY(!(map) || (map)->lock_free)
 #define RAW(map) ((map) ? (map)->lock_free : NULL)
 
-static struct soma_bytes bytes_of(const void *data, size_t len)
-{
-    return (struct soma_bytes){.data = data, .len = len};
-}
-
 static enum soma_status ask(const soma_any_map *map, const struct soma__request *request,
                             const struct soma__reply *reply)
 {
-    if (!soma__bytes_ok(request->key) || !soma__bytes_ok(request->value) || !soma__bytes_ok(request->expected)) {
+    if (!soma__request_ok(request)) {
         MISUSE("a key or value is NULL with a length, or longer than SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -139,43 +134,45 @@ enum soma_status soma_any_map_get_copy(const soma_any_map *map, const void *key,
                                        size_t *len)
 {
     return LOCK_FREE(map) ? soma_map_get_copy(RAW(map), key, key_len, buf, cap, len)
-                          : get_into(map, bytes_of(key, key_len), buf, cap, len, NULL);
+                          : get_into(map, soma__bytes_of(key, key_len), buf, cap, len, NULL);
 }
 
 enum soma_status soma_any_map_get_ref(const soma_any_map *map, const void *key, size_t key_len,
                                       struct soma_bytes *value)
 {
     return LOCK_FREE(map) ? soma_map_get_ref(RAW(map), key, key_len, value)
-                          : ask_lent(map, VERB_GET, bytes_of(key, key_len), none, none, value);
+                          : ask_lent(map, VERB_GET, soma__bytes_of(key, key_len), none, none, value);
 }
 
 enum soma_status soma_any_map_get_version(const soma_any_map *map, const void *key, size_t key_len, void *buf,
                                           size_t cap, size_t *len, uint64_t *version)
 {
     return LOCK_FREE(map) ? soma_map_get_version(RAW(map), key, key_len, buf, cap, len, version)
-                          : get_into(map, bytes_of(key, key_len), buf, cap, len, version);
+                          : get_into(map, soma__bytes_of(key, key_len), buf, cap, len, version);
 }
 
 enum soma_status soma_any_map_put(soma_any_map *map, const void *key, size_t key_len, const void *value,
                                   size_t value_len, struct soma_bytes *old)
 {
-    return LOCK_FREE(map) ? soma_map_put(RAW(map), key, key_len, value, value_len, old)
-                          : ask_lent(map, VERB_PUT, bytes_of(key, key_len), bytes_of(value, value_len), none, old);
+    return LOCK_FREE(map)
+               ? soma_map_put(RAW(map), key, key_len, value, value_len, old)
+               : ask_lent(map, VERB_PUT, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len), none, old);
 }
 
 enum soma_status soma_any_map_put_new(soma_any_map *map, const void *key, size_t key_len, const void *value,
                                       size_t value_len, struct soma_bytes *present)
 {
-    return LOCK_FREE(map)
-               ? soma_map_put_new(RAW(map), key, key_len, value, value_len, present)
-               : ask_lent(map, VERB_PUT_NEW, bytes_of(key, key_len), bytes_of(value, value_len), none, present);
+    return LOCK_FREE(map) ? soma_map_put_new(RAW(map), key, key_len, value, value_len, present)
+                          : ask_lent(map, VERB_PUT_NEW, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len),
+                                     none, present);
 }
 
 enum soma_status soma_any_map_replace(soma_any_map *map, const void *key, size_t key_len, const void *value,
                                       size_t value_len, struct soma_bytes *old)
 {
-    return LOCK_FREE(map) ? soma_map_replace(RAW(map), key, key_len, value, value_len, old)
-                          : ask_lent(map, VERB_REPLACE, bytes_of(key, key_len), bytes_of(value, value_len), none, old);
+    return LOCK_FREE(map)
+               ? soma_map_replace(RAW(map), key, key_len, value, value_len, old)
+               : ask_lent(map, VERB_REPLACE, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len), none, old);
 }
 
 enum soma_status soma_any_map_cas(soma_any_map *map, const void *key, size_t key_len, const void *expected,
@@ -183,8 +180,8 @@ enum soma_status soma_any_map_cas(soma_any_map *map, const void *key, size_t key
                                   struct soma_bytes *actual)
 {
     return LOCK_FREE(map) ? soma_map_cas(RAW(map), key, key_len, expected, expected_len, desired, desired_len, actual)
-                          : ask_lent(map, VERB_CAS, bytes_of(key, key_len), bytes_of(desired, desired_len),
-                                     bytes_of(expected, expected_len), actual);
+                          : ask_lent(map, VERB_CAS, soma__bytes_of(key, key_len), soma__bytes_of(desired, desired_len),
+                                     soma__bytes_of(expected, expected_len), actual);
 }
 
 enum soma_status soma_any_map_cas_version(soma_any_map *map, const void *key, size_t key_len, uint64_t expected_version,
@@ -193,8 +190,8 @@ enum soma_status soma_any_map_cas_version(soma_any_map *map, const void *key, si
     if (LOCK_FREE(map))
         return soma_map_cas_version(RAW(map), key, key_len, expected_version, value, value_len, version);
     const struct soma__request request = {.verb = VERB_CAS_VERSION,
-                                          .key = bytes_of(key, key_len),
-                                          .value = bytes_of(value, value_len),
+                                          .key = soma__bytes_of(key, key_len),
+                                          .value = soma__bytes_of(value, value_len),
                                           .number = expected_version};
     const struct soma__reply reply = {.version = version};
     return ask(map, &request, &reply);
@@ -203,15 +200,15 @@ enum soma_status soma_any_map_cas_version(soma_any_map *map, const void *key, si
 enum soma_status soma_any_map_remove(soma_any_map *map, const void *key, size_t key_len, struct soma_bytes *old)
 {
     return LOCK_FREE(map) ? soma_map_remove(RAW(map), key, key_len, old)
-                          : ask_lent(map, VERB_REMOVE, bytes_of(key, key_len), none, none, old);
+                          : ask_lent(map, VERB_REMOVE, soma__bytes_of(key, key_len), none, none, old);
 }
 
 enum soma_status soma_any_map_remove_if(soma_any_map *map, const void *key, size_t key_len, const void *expected,
                                         size_t expected_len, struct soma_bytes *actual)
 {
-    return LOCK_FREE(map)
-               ? soma_map_remove_if(RAW(map), key, key_len, expected, expected_len, actual)
-               : ask_lent(map, VERB_REMOVE_IF, bytes_of(key, key_len), none, bytes_of(expected, expected_len), actual);
+    return LOCK_FREE(map) ? soma_map_remove_if(RAW(map), key, key_len, expected, expected_len, actual)
+                          : ask_lent(map, VERB_REMOVE_IF, soma__bytes_of(key, key_len), none,
+                                     soma__bytes_of(expected, expected_len), actual);
 }
 
 enum soma_status soma_any_map_fetch_add(soma_any_map *map, const void *key, size_t key_len, uint64_t delta,
@@ -219,7 +216,7 @@ enum soma_status soma_any_map_fetch_add(soma_any_map *map, const void *key, size
 {
     if (LOCK_FREE(map))
         return soma_map_fetch_add(RAW(map), key, key_len, delta, old);
-    const struct soma__request request = {.verb = VERB_FETCH_ADD, .key = bytes_of(key, key_len), .number = delta};
+    const struct soma__request request = {.verb = VERB_FETCH_ADD, .key = soma__bytes_of(key, key_len), .number = delta};
     const struct soma__reply reply = {.word = old};
     return ask(map, &request, &reply);
 }
@@ -267,7 +264,7 @@ static enum soma_status before_get(const soma_any_map *map, struct soma_bytes ke
 static enum soma_status decide(soma_any_map *map, struct soma_bytes key, struct before *before, soma_map_update_fn fn,
                                void *ctx)
 {
-    const struct soma_bytes found = before->present ? bytes_of(before_data(before), before->len) : none;
+    const struct soma_bytes found = before->present ? soma__bytes_of(before_data(before), before->len) : none;
     struct soma_bytes value = found;
     enum soma_status status = fn(key.data, key.len, before->present, &value, ctx);
     if (status == SOMA_OK)
@@ -290,9 +287,9 @@ enum soma_status soma_any_map_update(soma_any_map *map, const void *key, size_t 
     enum soma_status status;
     soma_read_enter();
     do {
-        status = before_get(map, bytes_of(key, key_len), &before);
+        status = before_get(map, soma__bytes_of(key, key_len), &before);
         if (status >= 0)
-            status = decide(map, bytes_of(key, key_len), &before, fn, ctx);
+            status = decide(map, soma__bytes_of(key, key_len), &before, fn, ctx);
     } while (status == SOMA_CHANGED);
     soma_read_exit();
     before_fini(&before);
@@ -304,7 +301,7 @@ enum soma_status soma_any_map_update(soma_any_map *map, const void *key, size_t 
 static bool all_ok(const struct soma_bytes *bytes, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (!soma__bytes_ok(bytes[i]))
+        if (!soma__bytes_ok(bytes[i].data, bytes[i].len))
             return false;
     }
     return true;

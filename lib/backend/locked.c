@@ -302,7 +302,7 @@ enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_diges
         pthread_mutex_lock(&map->shards[i].mutex);
         for (const struct entry *entry = map->shards[i].entries; entry; entry = entry->hh.next, digest.count++)
             soma__digest_add(map->options.digest_key,
-                             soma__fnv_of(map->options.words, key_bytes(entry), value_bytes(&entry->value)), 1,
+                             soma__entry_fnv(map->options.words, key_bytes(entry), value_bytes(&entry->value)), 1,
                              digest.lane);
         pthread_mutex_unlock(&map->shards[i].mutex);
     }

@@ -2,10 +2,8 @@
 /* request.c - see request.h. */
 #include "backend/request.h"
 
-#include <soma/digest.h>
 #include <soma/rcu.h>
 
-#include "hash/hash.h"
 #include "mem/mem.h"
 
 struct soma__decision soma__decide(const struct soma__request *request, bool present, struct soma_bytes has,
@@ -42,14 +40,6 @@ struct soma__decision soma__decide(const struct soma__request *request, bool pre
         return store;
     }
     return invalid;
-}
-
-uint64_t soma__fnv_of(bool words, struct soma_bytes key, struct soma_bytes value)
-{
-    if (words)
-        return soma__fnv1a64_word(soma__word_of(value), soma__fnv1a64_word(soma__word_of(key), SOMA_FNV1A64_BASIS));
-    const uint64_t state = soma_fnv1a64(key.data, key.len, soma__fnv1a64_word(key.len, SOMA_FNV1A64_BASIS));
-    return soma_fnv1a64(value.data, value.len, soma__fnv1a64_word(value.len, state));
 }
 
 /* ---- Values that wait for readers ---- */

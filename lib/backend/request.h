@@ -7,12 +7,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
 #include <soma/map.h>
 #include <soma/status.h>
 
 #include "base/attr.h"
+#include "map/bytes.h"
 
 enum soma__verb {
     VERB_GET,
@@ -46,27 +46,18 @@ struct soma__decision {
 struct soma__decision soma__decide(const struct soma__request *request, bool present, struct soma_bytes has,
                                    uint64_t version);
 
-/* Whether arguments make sense, as map.h has it. */
-ALWAYS_INLINE bool soma__bytes_ok(struct soma_bytes bytes)
+/* Whether its keys and values can be some. */
+ALWAYS_INLINE bool soma__request_ok(const struct soma__request *request)
 {
-    return (bytes.data || bytes.len == 0) && bytes.len <= SOMA_LEN_MAX;
+    return soma__bytes_ok(request->key.data, request->key.len) &&
+           soma__bytes_ok(request->value.data, request->value.len) &&
+           soma__bytes_ok(request->expected.data, request->expected.len);
 }
 
-ALWAYS_INLINE bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b)
+ALWAYS_INLINE struct soma_bytes soma__bytes_of(const void *data, size_t len)
 {
-    return a.len == b.len && (a.len == 0 || memcmp(a.data, b.data, a.len) == 0);
+    return (struct soma_bytes){.data = data, .len = len};
 }
-
-ALWAYS_INLINE uint64_t soma__word_of(struct soma_bytes bytes)
-{
-    uint64_t word = 0;
-    if (bytes.data)
-        memcpy(&word, bytes.data, sizeof word);
-    return word;
-}
-
-/* FNV-1a 64 over an entry: see digest.h. */
-uint64_t soma__fnv_of(bool words, struct soma_bytes key, struct soma_bytes value);
 
 /* ---- Values that wait for readers ---- */
 

@@ -228,8 +228,7 @@ static enum soma_status on_both(struct dual *dual, struct call *call)
 
 enum soma_status soma__dual_do(struct dual *dual, const struct soma__request *request, const struct dual_reply *reply)
 {
-    if (!soma__bytes_ok(request->key) || !soma__bytes_ok(request->value) || !soma__bytes_ok(request->expected) ||
-        (!reply->buf && reply->cap > 0)) {
+    if (!soma__request_ok(request) || (!reply->buf && reply->cap > 0)) {
         MISUSE("a key, value or buffer is NULL with a length, or longer than SOMA_LEN_MAX");
         return SOMA_E_INVALID;
     }
@@ -317,7 +316,7 @@ static bool visit_old(struct soma_bytes key, struct soma_bytes value, void *ctx)
     struct dual *dual = check->dual;
     check->digest.count++;
     if (check->by_digest) {
-        soma__digest_add(dual->core->digest_key, soma__fnv_of(dual->kind->words, key, value), 1, check->digest.lane);
+        soma__digest_add(dual->core->digest_key, soma__entry_fnv(dual->kind->words, key, value), 1, check->digest.lane);
         return true;
     }
     const struct soma__request request = {.verb = VERB_GET, .key = key};

@@ -276,11 +276,6 @@ soma_map *soma_dual_map_raw(const soma_dual_map *map)
 
 /* ---- Calls ---- */
 
-static struct soma_bytes bytes_of(const void *data, size_t len)
-{
-    return (struct soma_bytes){.data = data, .len = len};
-}
-
 static const struct soma_bytes none;
 
 static enum soma_status ask(soma_dual_map *map, const struct soma__request *request, const struct dual_reply *reply)
@@ -303,57 +298,58 @@ static enum soma_status ask_lent(soma_dual_map *map, enum soma__verb verb, struc
 enum soma_status soma_dual_map_get_copy(soma_dual_map *map, const void *key, size_t key_len, void *buf, size_t cap,
                                         size_t *len)
 {
-    const struct soma__request request = {.verb = VERB_GET, .key = bytes_of(key, key_len)};
+    const struct soma__request request = {.verb = VERB_GET, .key = soma__bytes_of(key, key_len)};
     const struct dual_reply reply = {.buf = buf, .cap = cap, .len = len};
     return ask(map, &request, &reply);
 }
 
 enum soma_status soma_dual_map_get_ref(soma_dual_map *map, const void *key, size_t key_len, struct soma_bytes *value)
 {
-    return ask_lent(map, VERB_GET, bytes_of(key, key_len), none, none, value);
+    return ask_lent(map, VERB_GET, soma__bytes_of(key, key_len), none, none, value);
 }
 
 enum soma_status soma_dual_map_put(soma_dual_map *map, const void *key, size_t key_len, const void *value,
                                    size_t value_len, struct soma_bytes *old)
 {
-    return ask_lent(map, VERB_PUT, bytes_of(key, key_len), bytes_of(value, value_len), none, old);
+    return ask_lent(map, VERB_PUT, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len), none, old);
 }
 
 enum soma_status soma_dual_map_put_new(soma_dual_map *map, const void *key, size_t key_len, const void *value,
                                        size_t value_len, struct soma_bytes *present)
 {
-    return ask_lent(map, VERB_PUT_NEW, bytes_of(key, key_len), bytes_of(value, value_len), none, present);
+    return ask_lent(map, VERB_PUT_NEW, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len), none, present);
 }
 
 enum soma_status soma_dual_map_replace(soma_dual_map *map, const void *key, size_t key_len, const void *value,
                                        size_t value_len, struct soma_bytes *old)
 {
-    return ask_lent(map, VERB_REPLACE, bytes_of(key, key_len), bytes_of(value, value_len), none, old);
+    return ask_lent(map, VERB_REPLACE, soma__bytes_of(key, key_len), soma__bytes_of(value, value_len), none, old);
 }
 
 enum soma_status soma_dual_map_cas(soma_dual_map *map, const void *key, size_t key_len, const void *expected,
                                    size_t expected_len, const void *desired, size_t desired_len,
                                    struct soma_bytes *actual)
 {
-    return ask_lent(map, VERB_CAS, bytes_of(key, key_len), bytes_of(desired, desired_len),
-                    bytes_of(expected, expected_len), actual);
+    return ask_lent(map, VERB_CAS, soma__bytes_of(key, key_len), soma__bytes_of(desired, desired_len),
+                    soma__bytes_of(expected, expected_len), actual);
 }
 
 enum soma_status soma_dual_map_remove(soma_dual_map *map, const void *key, size_t key_len, struct soma_bytes *old)
 {
-    return ask_lent(map, VERB_REMOVE, bytes_of(key, key_len), none, none, old);
+    return ask_lent(map, VERB_REMOVE, soma__bytes_of(key, key_len), none, none, old);
 }
 
 enum soma_status soma_dual_map_remove_if(soma_dual_map *map, const void *key, size_t key_len, const void *expected,
                                          size_t expected_len, struct soma_bytes *actual)
 {
-    return ask_lent(map, VERB_REMOVE_IF, bytes_of(key, key_len), none, bytes_of(expected, expected_len), actual);
+    return ask_lent(map, VERB_REMOVE_IF, soma__bytes_of(key, key_len), none, soma__bytes_of(expected, expected_len),
+                    actual);
 }
 
 enum soma_status soma_dual_map_fetch_add(soma_dual_map *map, const void *key, size_t key_len, uint64_t delta,
                                          uint64_t *old)
 {
-    const struct soma__request request = {.verb = VERB_FETCH_ADD, .key = bytes_of(key, key_len), .number = delta};
+    const struct soma__request request = {.verb = VERB_FETCH_ADD, .key = soma__bytes_of(key, key_len), .number = delta};
     const struct dual_reply reply = {.word = old};
     return ask(map, &request, &reply);
 }
@@ -389,7 +385,7 @@ enum soma_status soma_dual_map_update(soma_dual_map *map, const void *key, size_
     enum soma_status status;
     soma_read_enter();
     do
-        status = try_update(map, bytes_of(key, key_len), fn, ctx);
+        status = try_update(map, soma__bytes_of(key, key_len), fn, ctx);
     while (status == SOMA_CHANGED);
     soma_read_exit();
     return status;

@@ -10,6 +10,7 @@
 #include <soma/map.h>
 
 #include "base/attr.h"
+#include "hash/hash.h"
 #include "base/loan.h"
 #include "order/order.h"
 
@@ -31,6 +32,23 @@ ALWAYS_INLINE int soma__memory_compare(const void *a, const void *b, size_t len)
 ALWAYS_INLINE bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b)
 {
     return a.len == b.len && soma__memory_compare(a.data, b.data, a.len) == 0;
+}
+
+/* A word as its 8 bytes stand; 0 for none. */
+ALWAYS_INLINE uint64_t soma__word_of(struct soma_bytes bytes)
+{
+    uint64_t word = 0;
+    if (bytes.data)
+        memcpy(&word, bytes.data, sizeof word);
+    return word;
+}
+
+/* FNV-1a 64 over an entry of either kind of map, for its digest. */
+ALWAYS_INLINE uint64_t soma__entry_fnv(bool words, struct soma_bytes key, struct soma_bytes value)
+{
+    if (words)
+        return soma__fnv1a64_words(soma__word_of(key), soma__word_of(value));
+    return soma__fnv1a64_bytes(value.data, value.len, soma__fnv1a64_bytes(key.data, key.len, SOMA_FNV1A64_BASIS));
 }
 
 struct soma_bytes soma__bytes_key(const struct soma__node *node);

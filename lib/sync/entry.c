@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-#include "base/attr.h"
 #include "base/bits.h"
 #include "hash/hash.h"
 #include "view/view.h"
@@ -94,17 +93,7 @@ struct soma_digest soma__sync_before(const struct soma_sync *sync, uint64_t from
 struct soma_digest soma__sync_entry_digest(const struct soma_sync *sync, struct soma_bytes key, struct soma_bytes value)
 {
     struct soma_digest digest = {.count = 1};
-    uint64_t fnv;
-    if (sync->words) {
-        uint64_t words[2];
-        memcpy(&words[0], key.data, sizeof words[0]);
-        memcpy(&words[1], value.data, sizeof words[1]);
-        fnv = soma__fnv1a64_words(words[0], words[1]);
-    } else {
-        fnv = soma__fnv1a64_bytes(key.data, key.len, SOMA_FNV1A64_BASIS);
-        fnv = soma__fnv1a64_bytes(value.data, value.len, fnv);
-    }
-    soma__digest_lanes(sync->core->digest_key, fnv, digest.lane);
+    soma__digest_lanes(sync->core->digest_key, soma__entry_fnv(sync->words, key, value), digest.lane);
     return digest;
 }
 
