@@ -59,7 +59,6 @@ const char *soma__place(const void *code, char text[PLACE_BYTES]);
 
 /* How long a section may be open before it is named, by SOMA_MISUSE=section=MILLISECONDS. 0: as long as it likes. */
 uint64_t soma__section_limit_ns(void);
-uint64_t soma__now_ns(void);
 
 #else
 

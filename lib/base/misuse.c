@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define REASON_BYTES 900
@@ -64,13 +63,6 @@ uint64_t soma__section_limit_ns(void)
 }
 
 /* ---- What is said ---- */
-
-uint64_t soma__now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
 
 const char *soma__place(const void *code, char text[PLACE_BYTES])
 {

@@ -27,6 +27,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/probe.h"
 #include "rcu/private.h"
 
@@ -87,13 +88,6 @@ uint64_t soma__grace_cookie_near(void)
     return atom_load_rlx(&grace.started) + 1;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-}
-
 /* A full barrier on every running thread of the process, so that readers need none (RCU-7). Where the kernel has no
  * membarrier, entering is ordered by GRACE-5 itself (see joined_open). */
 static void everybody_barrier(void)
@@ -141,7 +135,7 @@ static bool all_done(void)
 
 static void start(void)
 {
-    atom_store_rlx(&grace.start_ns, now_ns()); /* GRACE-7 */
+    atom_store_rlx(&grace.start_ns, soma__now_ns()); /* GRACE-7 */
     /* order GRACE-6 acquire | guarded by: started | pairs: GRACE-5, GRACE-8
      * weaker: the sampling below misses a section that took its place before (see joined_open). Nothing is released:
      * who comes later knows what cookies before it were taken for, since all of them are one release sequence. */
@@ -151,7 +145,7 @@ static void start(void)
         r->snapshot = reader_word(r);
         r->pending = (r->snapshot & 1) != 0;
     }
-    atom_store_rlx(&grace.start_ns, now_ns());               /* GRACE-7: from here on readers are waited for */
+    atom_store_rlx(&grace.start_ns, soma__now_ns());         /* GRACE-7: from here on readers are waited for */
     SOMA_PROBE1(grace_begin, atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */
 }
 
@@ -172,7 +166,7 @@ static void still_pending(uint64_t now)
 static void finish_if_done(void)
 {
     if (!all_done()) {
-        still_pending(now_ns());
+        still_pending(soma__now_ns());
         return;
     }
     complete(atom_load_rlx(&grace.started)); /* ordered by GRACE-1 */

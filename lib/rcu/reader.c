@@ -18,6 +18,7 @@
 #include <soma/rcu.h>
 
 #include "base/check.h"
+#include "base/clock.h"
 #include "base/probe.h"
 #include "base/guard.h"
 #include "mem/mem.h"
