@@ -162,7 +162,7 @@ static void tell_value(const struct soma__reply *reply, const struct entry *foun
 {
     const struct soma_bytes bytes = value_bytes(&found->value);
     if (reply->word)
-        *reply->word = soma__word_of(bytes);
+        *reply->word = soma__word_if_any(bytes);
     if (reply->lent)
         *reply->lent = (struct soma_bytes){.data = lent, .len = bytes.len};
     if (reply->buf && bytes.len > 0)

@@ -54,7 +54,7 @@ struct parting {
 void soma__retire_value(const struct soma__retiring *whom, struct soma_bytes bytes)
 {
     if (whom->word)
-        whom->word(soma__word_of(bytes), whom->ctx);
+        whom->word(soma__word_if_any(bytes), whom->ctx);
     else if (whom->bytes)
         whom->bytes(bytes.data, bytes.len, whom->ctx);
 }

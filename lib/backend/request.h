@@ -54,6 +54,12 @@ ALWAYS_INLINE bool soma__request_ok(const struct soma__request *request)
            soma__bytes_ok(request->expected.data, request->expected.len);
 }
 
+/* 0 for none. */
+ALWAYS_INLINE uint64_t soma__word_if_any(struct soma_bytes bytes)
+{
+    return bytes.data ? soma__word_of(bytes) : 0;
+}
+
 ALWAYS_INLINE struct soma_bytes soma__bytes_of(const void *data, size_t len)
 {
     return (struct soma_bytes){.data = data, .len = len};

@@ -85,7 +85,7 @@ static struct soma_dual_answer answer_of(const struct dual *dual, const struct d
 {
     struct soma_dual_answer answer = {.status = said->status, .told = said->told};
     if (said->told && dual->kind->words)
-        answer.word = soma__word_of(said->value);
+        answer.word = soma__word_if_any(said->value);
     else if (said->told)
         answer.bytes = said->value;
     return answer;
@@ -154,7 +154,7 @@ static void deliver(const struct dual_reply *reply, const struct dual_said *said
     if (!said->told)
         return;
     if (reply->word && said->value.len == sizeof *reply->word)
-        *reply->word = soma__word_of(said->value);
+        *reply->word = soma__word_if_any(said->value);
     if (reply->lent)
         *reply->lent = (struct soma_bytes){.data = lent ? lent : said->value.data, .len = said->value.len};
     if (reply->buf && said->value.len > 0)

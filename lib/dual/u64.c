@@ -81,9 +81,9 @@ static void old_derived(struct dual *dual, const struct soma__request *request, 
         done = table->remove(dual->old, soma__word_of(request->key), NULL);
     else if (decision.store)
         done = table->put(dual->old, soma__word_of(request->key),
-                          request->verb == VERB_FETCH_ADD ? decision.sum : soma__word_of(request->value), NULL);
+                          request->verb == VERB_FETCH_ADD ? decision.sum : soma__word_if_any(request->value), NULL);
     if (has->present)
-        said->word = soma__word_of(has->bytes);
+        said->word = soma__word_if_any(has->bytes);
     say(said, done != SOMA_OK ? done : decision.status);
 }
 
@@ -92,8 +92,8 @@ static void old_do(struct dual *dual, const struct soma__request *request, const
 {
     const struct soma_dual_u64_old *table = &pair_of(dual)->table;
     const uint64_t key = soma__word_of(request->key);
-    const uint64_t value = soma__word_of(request->value);
-    const uint64_t expected = soma__word_of(request->expected);
+    const uint64_t value = soma__word_if_any(request->value);
+    const uint64_t expected = soma__word_if_any(request->expected);
     if (request->verb == VERB_GET || !old_native(dual, request->verb)) {
         old_derived(dual, request, has, said);
         return;
@@ -163,8 +163,8 @@ static void soma_do(struct dual *dual, const struct soma__request *request, stru
 {
     soma_u64 *map = pair_of(dual)->soma;
     const uint64_t key = soma__word_of(request->key);
-    const uint64_t value = soma__word_of(request->value);
-    const uint64_t expected = soma__word_of(request->expected);
+    const uint64_t value = soma__word_if_any(request->value);
+    const uint64_t expected = soma__word_if_any(request->expected);
     enum soma_status status = SOMA_E_INVALID;
     switch (request->verb) {
     case VERB_GET:

@@ -34,12 +34,11 @@ ALWAYS_INLINE bool soma__bytes_same(struct soma_bytes a, struct soma_bytes b)
     return a.len == b.len && soma__memory_compare(a.data, b.data, a.len) == 0;
 }
 
-/* A word as its 8 bytes stand; 0 for none. */
+/* A word as its 8 bytes stand. */
 ALWAYS_INLINE uint64_t soma__word_of(struct soma_bytes bytes)
 {
-    uint64_t word = 0;
-    if (bytes.data)
-        memcpy(&word, bytes.data, sizeof word);
+    uint64_t word;
+    memcpy(&word, bytes.data, sizeof word);
     return word;
 }
 
