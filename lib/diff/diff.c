@@ -77,9 +77,7 @@ static enum soma_status merge(const struct diff *diff, struct side *a, struct si
     enum soma_status status = SOMA_OK;
     step(a);
     step(b);
-    while (status == SOMA_OK && (a->status == SOMA_OK || b->status == SOMA_OK)) {
-        if (a->status < 0 || b->status < 0)
-            return a->status < 0 ? a->status : b->status;
+    while (status == SOMA_OK && a->status >= 0 && b->status >= 0 && (a->status == SOMA_OK || b->status == SOMA_OK)) {
         const int order = compare(a, b);
         if (order < 0)
             status = tell(diff, SOMA_REMOVED, &a->entry, &nothing);
@@ -92,9 +90,11 @@ static enum soma_status merge(const struct diff *diff, struct side *a, struct si
         if (order >= 0)
             step(b);
     }
-    if (a->status < 0 || b->status < 0)
-        return a->status < 0 ? a->status : b->status;
-    return status;
+    if (status != SOMA_OK)
+        return status;
+    if (a->status < 0)
+        return a->status;
+    return b->status < 0 ? b->status : SOMA_OK;
 }
 
 /* Two views of one map differ where it has changed after the earlier one. */
@@ -194,7 +194,7 @@ static enum soma_status one_way(const struct diff *diff, struct side *from, cons
 {
     struct room room = {.data = NULL};
     enum soma_status status = SOMA_OK;
-    for (step(from); status == SOMA_OK && from->status == SOMA_OK; step(from)) {
+    for (step(from); from->status == SOMA_OK; step(from)) {
         struct walk_entry found;
         status = look_up(diff, other, &from->entry, &room, &found);
         if (status == SOMA_ABSENT)

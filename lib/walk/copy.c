@@ -31,14 +31,16 @@ static enum soma_status told(const struct copy *copy)
 
 /* ---- Words ---- */
 
-/* Up to `most` entries. */
+_Static_assert(COPY_CHUNK % COPY_WORDS == 0, "a chunk is some stretches");
+
+/* Up to `most` entries, in stretches. */
 static enum soma_status copy_words(struct copy *copy, uint64_t most)
 {
     uint64_t keys[COPY_WORDS];
     uint64_t values[COPY_WORDS];
     while (most > 0) {
         size_t n = 0;
-        while (n < COPY_WORDS && n < most && soma_cursor_next_u64(copy->from, &keys[n], &values[n]) == SOMA_OK)
+        while (n < COPY_WORDS && soma_cursor_next_u64(copy->from, &keys[n], &values[n]) == SOMA_OK)
             n++;
         if (n == 0)
             return SOMA_END;

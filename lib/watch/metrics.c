@@ -27,7 +27,7 @@ struct text {
 
 static void flush(struct text *text)
 {
-    if (!text->refused && text->len > 0)
+    if (!text->refused)
         text->refused = !text->write(text->piece, text->len, text->ctx);
     text->len = 0;
 }
@@ -49,7 +49,7 @@ static char *room(struct text *text)
 
 static void took(struct text *text, int len)
 {
-    text->len += len > 0 ? (size_t)len : 0;
+    text->len += (size_t)len;
 }
 
 #define PRINT(text, ...) took((text), snprintf(room(text), PRINT_MOST, __VA_ARGS__))

@@ -70,6 +70,7 @@ Test(cursor, null_is_invalid)
     cr_assert_eq(soma_cursor_next_ref(NULL, NULL, NULL), SOMA_E_INVALID);
     cr_assert_eq(soma_cursor_seek(NULL, 0), SOMA_E_INVALID);
     cr_assert_eq(soma_cursor_part(NULL, 0, 1), SOMA_E_INVALID);
+    cr_assert_eq(soma_cursor_range(NULL, 0, 0), SOMA_E_INVALID);
     cr_assert_eq(soma_cursor_token(NULL), 0);
 }
 

@@ -54,14 +54,19 @@ struct both {
     soma_map *bytes;
 };
 
-static struct both open_both(uint64_t seed)
+static struct both open_with(uint64_t seed, unsigned flags, uint64_t digest_key)
 {
-    const struct soma_u64_options of_words = {.seed = {seed, seed}, .flags = SOMA_DIGEST, .digest_key = {1, 2}};
-    const struct soma_map_options of_bytes = {.seed = {seed, seed}, .flags = SOMA_DIGEST, .digest_key = {1, 2}};
+    const struct soma_u64_options of_words = {.seed = {seed, seed}, .flags = flags, .digest_key = {1, digest_key}};
+    const struct soma_map_options of_bytes = {.seed = {seed, seed}, .flags = flags, .digest_key = {1, digest_key}};
     struct both maps = {NULL, NULL};
     cr_assert_eq(soma_u64_new(&of_words, &maps.words), SOMA_OK);
     cr_assert_eq(soma_map_new(&of_bytes, &maps.bytes), SOMA_OK);
     return maps;
+}
+
+static struct both open_both(uint64_t seed)
+{
+    return open_with(seed, SOMA_DIGEST, 2);
 }
 
 static void close_both(struct both maps)
@@ -154,10 +159,8 @@ Test(diff, one_map_at_two_instants)
     close_both(maps);
 }
 
-static void two_maps(uint64_t seed, uint64_t other_seed)
+static void two_maps(struct both a, struct both b)
 {
-    const struct both a = open_both(seed);
-    const struct both b = open_both(other_seed);
     fill(a);
     fill(b);
     change(b);
@@ -172,12 +175,23 @@ static void two_maps(uint64_t seed, uint64_t other_seed)
 
 Test(diff, two_maps_with_one_seed)
 {
-    two_maps(7, 7);
+    two_maps(open_both(7), open_both(7));
 }
 
 Test(diff, two_maps_with_two_seeds)
 {
-    two_maps(7, 8);
+    two_maps(open_both(7), open_both(8));
+}
+
+Test(diff, two_maps_of_which_one_has_a_digest)
+{
+    two_maps(open_both(7), open_with(7, 0, 0));
+    two_maps(open_with(7, 0, 0), open_both(7));
+}
+
+Test(diff, two_maps_with_two_digest_keys)
+{
+    two_maps(open_both(7), open_with(7, SOMA_DIGEST, 3));
 }
 
 Test(diff, values_of_any_length)

@@ -379,6 +379,27 @@ static void copy_keeps_room(const void *unused)
     soma_u64_free(map);
 }
 
+/* A cursor over entries of one hash has fetched the empty key, which comes first, and has no room for what comes next. */
+static void empty_key(const void *unused)
+{
+    (void)unused;
+    static const char zeros[100000];
+    soma_map *map = NULL;
+    soma_cursor *cursor = NULL;
+    struct soma_bytes key;
+    EXPECT_EQ(soma_map_new(NULL, &map), SOMA_OK);
+    soma__map_hash_mask(map, 0);
+    EXPECT_EQ(soma_map_put(map, "", 0, "v", 1, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_put(map, "long", 4, zeros, sizeof zeros, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_cursor_open_map(map, &cursor), SOMA_OK);
+    EXPECT(soma_cursor_next_ref(cursor, &key, NULL) == SOMA_OK && key.len == 0);
+    EXPECT(soma_cursor_next_ref(cursor, &key, NULL) == SOMA_OK && key.len == 4);
+    EXPECT_EQ(soma_cursor_next_ref(cursor, &key, NULL), SOMA_END);
+    soma_cursor_close(cursor);
+    soma_map_free(map);
+    verified(3);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t frozen_flag = EDGE_FROZEN;
@@ -394,6 +415,7 @@ int main(int argc, char **argv)
         {"replaced-ahead", replaced_ahead, NULL},
         {"table-changes", table_changes, NULL},
         {"stretches", stretches, NULL},
+        {"empty-key", empty_key, NULL},
         {"tokens-alone", tokens, &(const uint64_t){100}},
         {"tokens-in-pairs", tokens, &(const uint64_t){400}},
         {"tokens-in-crowds", tokens, &(const uint64_t){20000}},

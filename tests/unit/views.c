@@ -185,11 +185,46 @@ static void swept(const void *unused)
     verified(3);
 }
 
+/* ---- Differences ---- */
+
+static enum soma_status count_one(const struct soma_difference *difference, void *ctx)
+{
+    EXPECT_EQ(difference->what, SOMA_INSERTED);
+    ++*(unsigned *)ctx;
+    return SOMA_OK;
+}
+
+/* Two maps in one order with digests, in which all hashes are one: no range is smaller than all. */
+static void one_hash(const void *unused)
+{
+    (void)unused;
+    const struct soma_map_options options = {
+        .seed = {1, 2}, .flags = SOMA_DIGEST, .digest_key = {3, 4}}; /* as compared maps need them */
+    soma_map *maps[2] = {NULL, NULL};
+    soma_view *views[2] = {NULL, NULL};
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_EQ(soma_map_new(&options, &maps[i]), SOMA_OK);
+        soma__map_hash_mask(maps[i], 0);
+        for (uint32_t key = 0; key < 200 + i; key++)
+            EXPECT_EQ(soma_map_put(maps[i], &key, sizeof key, "v", 1, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_map_view_open(maps[i], &views[i]), SOMA_OK);
+    }
+    unsigned told = 0;
+    EXPECT_EQ(soma_diff_views(views[0], views[1], count_one, &told), SOMA_OK);
+    EXPECT_EQ(told, 1);
+    for (unsigned i = 0; i < 2; i++) {
+        soma_view_close(views[i]);
+        soma_map_free(maps[i]);
+    }
+    verified(2);
+}
+
 int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
         {"one-each", one_each, NULL}, {"not-after", not_after, NULL}, {"not-before", not_before, NULL},
         {"off", off, NULL},           {"told-once", told_once, NULL}, {"swept", swept, NULL},
+        {"one-hash", one_hash, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

@@ -74,6 +74,7 @@ static void arguments(const void *setup)
     EXPECT_EQ(soma_metrics_write(of, 2, take, &seen), SOMA_E_INVALID);
     of[1] = (struct soma_metrics_map){.words = maps.words};
     EXPECT_EQ(soma_metrics_write(of, 2, take, &seen), SOMA_E_INVALID);
+    EXPECT_EQ(soma_metrics_copy(of, 2, NULL, 0, &seen), SOMA_E_INVALID);
     static const char *const no_utf8[] = {
         "\x80",         "\xc3",     "\xc0\xaf",         "\xc1\xbf",         "\xe0\x9f\xbf",
         "\xed\xa0\x80", "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
@@ -91,7 +92,7 @@ static void arguments(const void *setup)
     }
     EXPECT(seen > 0);
     close_maps(&maps);
-    verified(28);
+    verified(29);
 }
 
 static void refused(const void *setup)
@@ -146,10 +147,27 @@ static void copies(const void *setup)
     verified(50);
 }
 
+/* A name that is longer than what is printed at a time. */
+static void long_name(const void *setup)
+{
+    (void)setup;
+    struct maps maps = open_maps();
+    static char name[3001];
+    static char whole[1 << 18];
+    memset(name, 'n', sizeof name - 1);
+    maps.of[0].name = name;
+    EXPECT_EQ(soma_metrics_copy(maps.of, 1, whole, sizeof whole, NULL), SOMA_OK);
+    const char *found = strstr(whole, name);
+    EXPECT(found && strncmp(found + sizeof name - 1, "\"} 1000\n", 8) == 0);
+    close_maps(&maps);
+    verified(2);
+}
+
 static const struct test_case cases[] = {
     {"arguments", arguments, NULL},
     {"refused", refused, NULL},
     {"copies", copies, NULL},
+    {"long-name", long_name, NULL},
 };
 
 int main(int argc, char **argv)

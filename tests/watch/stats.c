@@ -96,6 +96,9 @@ static void chains(const void *setup)
     }
 }
 
+/* What stats.c goes through of a chain. */
+#define CHAIN_MOST 4096
+
 /* Entries that all have one hash: the chain is cut where it says. */
 static void one_chain(const void *setup)
 {
@@ -111,6 +114,24 @@ static void one_chain(const void *setup)
     EXPECT_EQ(stats.chain_entries, 20);
     soma_map_free(map);
     verified(3);
+}
+
+/* A chain too long to be gone through. In such an order that each entry comes first. */
+static void long_chain(const void *setup)
+{
+    (void)setup;
+    soma_map *map = NULL;
+    EXPECT_EQ(soma_map_new(NULL, &map), SOMA_OK);
+    soma__map_hash_mask(map, 0);
+    for (unsigned i = CHAIN_MOST + 100; i-- > 0;) {
+        const unsigned char key[] = {(unsigned char)(i >> 8), (unsigned char)i};
+        EXPECT_EQ(soma_map_put(map, key, sizeof key, "v", 1, NULL), SOMA_INSERTED);
+    }
+    const struct soma_stats stats = byte_stats_of(map);
+    EXPECT_EQ(stats.chain_longest, CHAIN_MOST);
+    EXPECT(stats.chain_entries >= CHAIN_MOST);
+    soma_map_free(map);
+    verified(2);
 }
 
 static void large(const void *setup)
@@ -369,10 +390,10 @@ static void beside(const void *setup)
 }
 
 static const struct test_case cases[] = {
-    {"arguments", arguments, NULL}, {"chains", chains, NULL}, {"one chain", one_chain, NULL},
-    {"large", large, NULL},         {"bytes", bytes, NULL},   {"versions", versions, NULL},
-    {"retries", retries, NULL},     {"helps", helps, NULL},   {"stalls", stalls, NULL},
-    {"beside", beside, NULL},
+    {"arguments", arguments, NULL},   {"chains", chains, NULL},   {"one chain", one_chain, NULL},
+    {"long-chain", long_chain, NULL}, {"large", large, NULL},     {"bytes", bytes, NULL},
+    {"versions", versions, NULL},     {"retries", retries, NULL}, {"helps", helps, NULL},
+    {"stalls", stalls, NULL},         {"beside", beside, NULL},
 };
 
 int main(int argc, char **argv)
