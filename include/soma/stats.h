@@ -59,7 +59,8 @@ struct soma_stats {
     uint64_t stalls;       /**< grace periods that updates of this map found to have waited for longer than stall_ns */
 
     /* Memory */
-    uint64_t table_bytes;    /**< the header and the buckets; pages that no bucket has used yet take no memory */
+    uint64_t
+        table_bytes; /**< the header, the buckets and a large map's counters; pages that no bucket has used yet take no memory */
     uint64_t entries_bytes;  /**< of entries outside the table, estimated from the sample; without malloc's overhead */
     uint64_t deferred_bytes; /**< taken from the cap: what waits for its readers, and what threads have in advance */
     uint64_t deferred_bytes_max; /**< the cap */

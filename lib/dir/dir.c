@@ -6,7 +6,9 @@
  * Growth      One swap of the state word after the new level's pages are committed. A bucket of the new level is not
  *             set up (its word is 0): readers start from the bucket that it was split from, so nothing is ever missing,
  *             it is only a little further away. Updates set up the bucket that they need, and every few insertions a
- *             block of SET_UP_BLOCK more, so a level is complete long before the next one is due.
+ *             block of SET_UP_BLOCK more, so a level is complete long before the next one is due. Blocks are claimed by
+ *             the run, from a cursor that all threads share; what is left of its run a thread keeps in a word of its
+ *             stripe. A run that nobody goes on with is buckets that wait until somebody needs them, no more.
  * Set up      1. find the place of the sentinel in the list; 2. write its successor into the bucket word, TENTATIVE: the
  *             claim of the one thread that goes on; 3. swap it into the list; 4. take TENTATIVE off. Others who need
  *             the bucket before step 4 start from its parent. A walker that meets it in the list after step 3 does step
@@ -21,6 +23,9 @@
 
 /* Buckets set up at a time. Their words share lines, and their first entries are fetched together. */
 #define SET_UP_BLOCK SIZED(64, 2)
+/* Buckets claimed at a time: this part of the table, log2, from one block up to so many. */
+#define RUN_PART_LOG2 SIZED(9, 0)
+#define RUN_MOST (SIZED(16, 2) * SET_UP_BLOCK)
 
 /* Entries fetched ahead on each walk; more are rarely worth it. */
 #define FETCH_DEPTH 2
@@ -197,16 +202,64 @@ void soma__dir_unreserve(struct soma__dir *dir)
 
 /* ---- Sharing the work ---- */
 
-/* order DIR-5 relaxed | value only: buckets that two threads or none set up do no harm | pairs: DIR-5 */
-static bool claim_block(struct soma__dir *dir, uint64_t *first, uint64_t *last)
+/* What is left of a run, in one word: whole blocks, fewer than a run has, from this bucket up to that one. */
+static uint64_t run_word(uint64_t first, uint64_t last)
 {
-    const uint64_t end = (uint64_t)1 << dir_m(soma__dir_state(dir));
+    return first * (RUN_MOST / SET_UP_BLOCK) + (last - first) / SET_UP_BLOCK;
+}
+
+static uint64_t run_first(uint64_t word)
+{
+    return word / (RUN_MOST / SET_UP_BLOCK);
+}
+
+static uint64_t run_last(uint64_t word)
+{
+    return run_first(word) + word % (RUN_MOST / SET_UP_BLOCK) * SET_UP_BLOCK;
+}
+
+/* The buckets of a run in a table of this size. */
+static uint64_t run_size(uint64_t buckets)
+{
+    const uint64_t part = buckets >> RUN_PART_LOG2;
+    if (part < SET_UP_BLOCK)
+        return SET_UP_BLOCK;
+    return part < RUN_MOST ? part : RUN_MOST;
+}
+
+/* The next bucket behind this one at which such a block or run starts, or the table ends. */
+static uint64_t behind(uint64_t index, uint64_t size, uint64_t end)
+{
+    const uint64_t next = index - index % size + size;
+    return next < end ? next : end;
+}
+
+/* A new run, up to *last. */
+static bool claim_run(struct soma__dir *dir, uint64_t end, uint64_t *first, uint64_t *last)
+{
     uint64_t cursor = atom_load_rlx(&dir->cursor); /* DIR-5 */
     if (cursor >= end)
         return false;
-    *last = cursor + SET_UP_BLOCK < end ? cursor + SET_UP_BLOCK : end;
     *first = cursor;
+    *last = behind(cursor, run_size(end), end);
     return atom_cas_rlx(&dir->cursor, &cursor, *last); /* DIR-5 */
+}
+
+/* order DIR-5 relaxed | value only: buckets that two threads or none set up do no harm | pairs: DIR-5
+ * The next block of the stripe's run, if the table still has it, or the first of a new one. If another thread of the stripe
+ * has put a run there meanwhile, what is left of one of them is nobody's. */
+static bool claim_block(struct soma__dir *dir, struct atom *run, uint64_t *first, uint64_t *last)
+{
+    const uint64_t end = (uint64_t)1 << dir_m(soma__dir_state(dir));
+    uint64_t left = atom_load_rlx(run); /* DIR-5 */
+    *first = run_first(left);
+    *last = run_last(left);
+    const bool has = *first < *last && *first < end;
+    if (!has && !claim_run(dir, end, first, last))
+        return false;
+    const uint64_t run_end = *last;
+    *last = behind(*first, SET_UP_BLOCK, run_end);
+    return atom_cas_rlx(run, &left, run_word(*last, run_end)) || !has; /* DIR-5 */
 }
 
 /* The buckets of a block have parents all over the table. Each step of their walks is fetched for all before the first
@@ -236,11 +289,11 @@ static void touch(struct atom *word)
     atom_add_rlx(word, 0); /* DIR-5 */
 }
 
-static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
+static void set_up_block(struct soma__dir *dir, struct soma__reader *self, struct atom *run)
 {
     uint64_t first;
     uint64_t last;
-    if (!claim_block(dir, &first, &last))
+    if (!claim_block(dir, run, &first, &last))
         return;
     SOMA_PROBE3(help_grow, dir, first, last - 1);
     soma__order_helped(&dir->shape.list, self, EVENT_HELP_GROW);
@@ -256,21 +309,21 @@ static void set_up_block(struct soma__dir *dir, struct soma__reader *self)
         SOMA_PROBE2(grow_end, dir, bits_trailing(last));
 }
 
-void soma__dir_help(struct soma__dir *dir, struct soma__reader *self)
+void soma__dir_help(struct soma__dir *dir, struct soma__reader *self, struct atom *run)
 {
     if (dir_phase(soma__dir_state(dir)) != DIR_STEADY)
         soma__dir_shrink_step(dir, self);
-    set_up_block(dir, self);
+    set_up_block(dir, self, run);
 }
 
 /* An eighth of the load: after halving, a quarter, so the count must quadruple before it grows again. */
 #define SHRINK_QUARTERS 1
 
-void soma__dir_fit(struct soma__dir *dir, uint64_t count)
+bool soma__dir_fit(struct soma__dir *dir, uint64_t count)
 {
     const unsigned m = dir_m(soma__dir_state(dir));
     if (count > dir_entries(dir, m))
-        grow_to(dir, m + 1);
-    else
-        soma__dir_shrink_start(dir, count, SHRINK_QUARTERS);
+        return grow_to(dir, m + 1);
+    soma__dir_shrink_start(dir, count, SHRINK_QUARTERS);
+    return false;
 }

@@ -273,11 +273,12 @@ void soma__dir_free_page(struct soma__dir *dir);
 enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n);
 void soma__dir_unreserve(struct soma__dir *dir);
 
-/* A bounded share of pending growth or shrinking. Inside a section. */
-void soma__dir_help(struct soma__dir *dir, struct soma__reader *self);
+/* A bounded share of pending growth or shrinking. `run` is a word, 0 at first, that few threads share, for what this
+ * thread's next shares are to be. Inside a section. */
+void soma__dir_help(struct soma__dir *dir, struct soma__reader *self, struct atom *run);
 
-/* Starts to grow or to shrink if this many entries call for it. Inside a section. */
-void soma__dir_fit(struct soma__dir *dir, uint64_t count);
+/* Starts to grow or to shrink if this many entries call for it. Inside a section. Whether the table has grown. */
+bool soma__dir_fit(struct soma__dir *dir, uint64_t count);
 
 /* One step of taking a level out; false if there is nothing to do but wait. Inside a section. */
 bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self);

@@ -41,6 +41,42 @@ static void digest_init(struct core *core, const struct core_options *options)
         soma__seed_random(core->digest_key);
 }
 
+/* ---- Stripes ---- */
+
+/* order CORE-8 release | guards: the stripes, which are all 0 | pairs: CORE-7
+ * weaker: who counts in them does so before they are there. */
+static bool counting_swap(struct core *core, uint64_t from, uint64_t to)
+{
+    return atom_cas_rel(&core->counting, &from, to);
+}
+
+static void stripes_free(const struct core *core, uint64_t counting)
+{
+    struct stripe *wide = core_stripes_wide(core, counting);
+    if (wide)
+        soma__range_free(wide, core_stripes_of(counting) * sizeof *wide);
+}
+
+/* After growth: more stripes for a large map, unless it has them. Without memory it goes on with those it has, until it
+ * grows again. */
+static void widen(struct core *core)
+{
+    const uint64_t counting = core_counting(core);
+    if (dir_m(soma__dir_state(&core->dir)) < CORE_WIDE_LOG2 || core_stripes_wide(core, counting))
+        return;
+    const uint64_t processors = soma__mem_processors();
+    const uint64_t wanted = UINT64_C(1) << bits_log2_ceil(processors);
+    const uint64_t count = wanted < CORE_WIDE_MOST ? wanted : CORE_WIDE_MOST;
+    const size_t size = count * sizeof(struct stripe);
+    if (count <= CORE_STRIPES)
+        return;
+    char *wide = soma__range_reserve(size);
+    if (!wide)
+        return;
+    if (!soma__range_commit(wide, wide + size) || !counting_swap(core, counting, (uintptr_t)wide | (count - 1)))
+        soma__range_free(wide, size);
+}
+
 enum soma_status core_new(const struct core_options *options, const struct core_shape *shape, struct core **out)
 {
     const unsigned load = options->load_percent ? options->load_percent : shape->dir.load;
@@ -56,6 +92,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
         return SOMA_E_NOMEM;
     struct core *core = (struct core *)(void *)dir;
     soma__dir_init(dir, &shape->dir);
+    atom_store_rlx(&core->counting, (uintptr_t)core->stripes | (CORE_STRIPES - 1)); /* CORE-8: not yet shared */
     dir->shape.list.owner = &core->owner;
     dir->shape.list.tally = &core->stripes[0].tally;
     dir->shape.load = load;
@@ -70,9 +107,12 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     core->stall = options->stall;
     core->stall_ns = options->stall_ns ? options->stall_ns : SOMA_STALL_NS_DEFAULT;
     core->ctx = options->ctx;
-    if (options->reserve > 0 && soma__dir_reserve(dir, options->reserve) != SOMA_OK) {
-        core_free(core);
-        return SOMA_E_NOMEM;
+    if (options->reserve > 0) {
+        if (soma__dir_reserve(dir, options->reserve) != SOMA_OK) {
+            core_free(core);
+            return SOMA_E_NOMEM;
+        }
+        widen(core);
     }
     *out = core;
     return SOMA_OK;
@@ -92,6 +132,7 @@ void core_free(struct core *core)
         core->kind->release_linked(&core->owner, node, edge);
     }
     soma__sums_fini(core);
+    stripes_free(core, core_counting(core));
     soma__clock_fini(&core->clock);
     soma__dir_free_buckets(&core->dir);
     soma__owner_drop(&core->owner);
@@ -102,8 +143,12 @@ void core_free(struct core *core)
 uint64_t core_count(const struct core *core)
 {
     uint64_t count = 0;
-    for (int i = 0; i < CORE_STRIPES; i++)
+    for (unsigned i = 0; i < CORE_STRIPES; i++)
         count += atom_load_rlx(&core->stripes[i].count); /* CORE-1 */
+    const uint64_t counting = core_counting(core);
+    const struct stripe *wide = core_stripes_wide(core, counting);
+    for (unsigned i = 0; wide && i < core_stripes_of(counting); i++)
+        count += atom_load_rlx(&wide[i].count); /* CORE-1 */
     /* Read one after the other, so a removal may be seen without its insertion. */
     return (int64_t)count > 0 ? count : 0;
 }
@@ -134,6 +179,14 @@ static void look_for_grace(struct soma__reader *self)
 
 /* ---- Digests ---- */
 
+static void add_lanes(const struct stripe *stripes, uint64_t count, struct soma_digest *sum)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        sum->lane[0] += atom_load_rlx(&stripes[i].lanes[0]); /* CORE-6 */
+        sum->lane[1] += atom_load_rlx(&stripes[i].lanes[1]); /* CORE-6 */
+    }
+}
+
 static enum soma_status digest(const struct core *core, struct soma_digest *out)
 {
     if (!LIVES(core, WHAT_MAP) || !out) {
@@ -143,10 +196,11 @@ static enum soma_status digest(const struct core *core, struct soma_digest *out)
     if (!core_digests(core))
         return SOMA_E_UNSUPPORTED;
     *out = (struct soma_digest){.count = core_count(core)};
-    for (int i = 0; i < CORE_STRIPES; i++) {
-        out->lane[0] += atom_load_rlx(&core->stripes[i].lanes[0]); /* CORE-6 */
-        out->lane[1] += atom_load_rlx(&core->stripes[i].lanes[1]); /* CORE-6 */
-    }
+    add_lanes(core->stripes, CORE_STRIPES, out);
+    const uint64_t counting = core_counting(core);
+    const struct stripe *wide = core_stripes_wide(core, counting);
+    if (wide)
+        add_lanes(wide, core_stripes_of(counting), out);
     return SOMA_OK;
 }
 
@@ -319,14 +373,23 @@ static uint64_t count_to_fit(const struct core *core)
     return count < room && (soma__clock_runs(&core->clock) || sweep_pending(core)) ? room : count;
 }
 
+/* Whether it is a thread's turn to look at the table's size. With twice the stripes a look costs twice as much, and each
+ * takes its turn half as often: a stripe is read as often as ever. The turns of stripes that go on together come one after
+ * the other. */
+static bool fit_turn(const struct core *core, const struct soma__reader *self, uint64_t changes)
+{
+    const uint64_t stripes = core_stripes_of(core_counting(core));
+    return ((changes / CORE_HELP_PERIOD + self->index) & (stripes - 1)) == 0;
+}
+
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
-    if (small || changes % CORE_FIT_PERIOD == 0)
-        soma__dir_fit(&core->dir, count_to_fit(core));
+    if ((small || fit_turn(core, self, changes)) && soma__dir_fit(&core->dir, count_to_fit(core)))
+        widen(core);
     if (core->dir.shape.fill)
         look_for_grace(self);
-    soma__dir_help(&core->dir, self);
+    soma__dir_help(&core->dir, self, &core_stripe(core, self)->run);
     if (sweep_pending(core))
         sweep_some(core, self);
 }
@@ -504,6 +567,8 @@ enum soma_status core_reserve(struct core *core, uint64_t n)
     }
     const struct soma__section section = soma__section_enter();
     const enum soma_status status = soma__dir_reserve(&core->dir, n);
+    if (status == SOMA_OK)
+        widen(core);
     core_exit(core, section);
     return status;
 }

@@ -23,11 +23,14 @@
 #include "rcu/rcu.h"
 #include "stamp/stamp.h"
 
-/* Counters are striped by thread, so that counting does not move one line between cores. */
+/* Counters are striped by thread, so that counting does not move one line between cores. So many are in the first page; */
 #define CORE_STRIPES TALLY_STRIPES
+/* a table with 2^this buckets gets others, as many as there are processors if those are more, */
+#define CORE_WIDE_LOG2 SIZED(12, 2)
+/* but no more than this: the mask of a thread's number fits in the bits of an address that are 0. */
+#define CORE_WIDE_MOST APART
 
-/* Insertions and removals of a stripe between looks at the table's size, and between shares of growth. */
-#define CORE_FIT_PERIOD SIZED(64, 2)
+/* Insertions and removals of a stripe between shares of growth. */
 #define CORE_HELP_PERIOD SIZED(8, 2)
 /* A thread's shares of growth between looks for a grace period, without which homes stay empty. */
 #define CORE_LOOK_PERIOD SIZED(64, 1)
@@ -66,7 +69,8 @@ struct core_shape;
 struct stripe {
     struct atom count ALIGNED(APART); /* insertions minus removals, modulo 2^64 */
     struct atom lanes[2];             /* digests of what came minus those of what went, if the map keeps them */
-    struct soma__tally tally;         /* what is rare */
+    struct atom run;                  /* buckets that its threads are to set up: see dir.c */
+    struct soma__tally tally;         /* what is rare; only in the first page */
 };
 
 _Static_assert(sizeof(struct stripe) == APART, "a stripe's rare events are in its own line");
@@ -83,8 +87,9 @@ struct core {
         } sip;
     } hash ALIGNED(64); /* constant */
 
-    const struct core_shape *kind; /* constant */
+    struct atom counting;          /* the stripes in use: see core_stripe(); written once, when the map gets others */
     struct soma__clock clock;      /* views; written when one opens or closes */
+    const struct core_shape *kind; /* constant */
     struct {
         struct atom wanted; /* how many views have closed */
         struct atom done;   /* how many of them have had their dead versions let go */
@@ -162,13 +167,59 @@ ALWAYS_INLINE const struct core *core_of_dir(const struct soma__dir *dir)
     return (const struct core *)(const void *)dir;
 }
 
+/* ---- Stripes ----
+ *
+ * The word `counting` is the address of the stripes in use and, in its lowest bits, how many they are, less one. It first leads to
+ * those in the first page; once, if ever, to others. Both are summed up.
+ * Whoever has counted in the others has read the word that leads to them; so does everybody who comes after that count, since
+ * nobody reads an older word than one that was read before. A sum that misses the others misses only changes that
+ * are under way beside it, as it may miss those in a stripe that it has just read. */
+
+/* order CORE-7 acquire | guarded by: counting, which leads to stripes that are all 0 | pairs: CORE-8 */
+ALWAYS_INLINE uint64_t core_counting(const struct core *core)
+{
+    return atom_load_acq(&core->counting);
+}
+
+/* How many stripes such a word leads to, and the first. */
+ALWAYS_INLINE uint64_t core_stripes_of(uint64_t counting)
+{
+    return counting % CORE_WIDE_MOST + 1;
+}
+
+ALWAYS_INLINE struct stripe *core_stripes_at(uint64_t counting)
+{
+    return (struct stripe *)(uintptr_t)(counting & ~(uint64_t)(CORE_WIDE_MOST - 1));
+}
+
+/* A thread's. */
+ALWAYS_INLINE struct stripe *core_stripe(const struct core *core, const struct soma__reader *self)
+{
+    const uint64_t counting = core_counting(core);
+    return core_stripes_at(counting) + (self->index & (core_stripes_of(counting) - 1));
+}
+
+/* The stripes in use, if they are not those in the first page; else NULL. */
+ALWAYS_INLINE struct stripe *core_stripes_wide(const struct core *core, uint64_t counting)
+{
+    struct stripe *stripes = core_stripes_at(counting);
+    return stripes == core->stripes ? NULL : stripes;
+}
+
+/* What they take. */
+ALWAYS_INLINE uint64_t core_wide_bytes(const struct core *core)
+{
+    const uint64_t counting = core_counting(core);
+    return core_stripes_wide(core, counting) ? core_stripes_of(counting) * sizeof(struct stripe) : 0;
+}
+
 /* Counts one insertion (by = 1) or removal (by = -1), and now and then does a share of growth or shrinking. */
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes);
 
 /* order CORE-1 relaxed | value only, no data behind it | pairs: CORE-1 */
 ALWAYS_INLINE void core_counted(struct core *core, struct soma__reader *self, uint64_t by)
 {
-    const uint64_t count = atom_add_rlx(&core->stripes[self->index % CORE_STRIPES].count, by) + by;
+    const uint64_t count = atom_add_rlx(&core_stripe(core, self)->count, by) + by;
     if (UNLIKELY(count % CORE_HELP_PERIOD == 0))
         core_tend(core, self, count);
 }
@@ -199,7 +250,7 @@ ALWAYS_INLINE bool core_digests(const struct core *core)
 ALWAYS_INLINE void core_digest_change(struct core *core, const struct soma__reader *self, uint64_t hash,
                                       const uint64_t change[2])
 {
-    struct stripe *stripe = &core->stripes[self->index % CORE_STRIPES];
+    struct stripe *stripe = core_stripe(core, self);
     for (int i = 0; i < 2; i++)
         atom_add_rlx(&stripe->lanes[i], change[i]); /* CORE-6 */
     soma__clock_changed(&core->clock, hash);

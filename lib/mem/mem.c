@@ -139,3 +139,9 @@ uint64_t soma__mem_physical(void)
     const long pages = sysconf(_SC_PHYS_PAGES);
     return pages > 0 ? (uint64_t)pages * (page_mask() + 1) : (uint64_t)1 << 32;
 }
+
+uint64_t soma__mem_processors(void)
+{
+    const long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    return processors > 0 ? (uint64_t)processors : 1;
+}

@@ -55,7 +55,8 @@ void soma__range_free(void *range, size_t size);
 /* The first bytes of a file, to be read only, page-aligned; ended by soma__range_free(). NULL: errno says why. */
 const void *soma__file_map(int fd, size_t size);
 
-/* The machine's memory in bytes. */
+/* The machine's memory in bytes, and its processors. */
 uint64_t soma__mem_physical(void);
+uint64_t soma__mem_processors(void);
 
 #endif

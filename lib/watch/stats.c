@@ -102,7 +102,7 @@ static void look_at_size(const struct core *core, struct soma_stats *stats)
     stats->load_percent = scaled(100, stats->entries, stats->buckets);
     stats->load_percent_max = core->dir.shape.load;
     const unsigned cell_log2 = core->dir.shape.cell_log2;
-    stats->table_bytes = dir_header_bytes(cell_log2) + (stats->buckets << cell_log2);
+    stats->table_bytes = dir_header_bytes(cell_log2) + (stats->buckets << cell_log2) + core_wide_bytes(core);
     stats->deferred_bytes = soma__owner_deferred(&core->owner);
     stats->deferred_bytes_max = core->owner.deferred_max;
     stats->views = soma__clock_views(&core->clock);

@@ -49,6 +49,8 @@ enum site {
     RANGE,
     FIRST_PAGE,
     MORE_PAGES,
+    STRIPES,
+    STRIPES_PAGES,
     VIEW_SLOTS,
     OTHER,
     SITES
@@ -61,6 +63,7 @@ static const char *const site_names[SITES] = {
     [CURSOR_BYTES] = "a cursor's bytes",     [VIEW] = "a view, and what is made of it",
     [PATCH] = "a patch, and what it needs",  [RANGE] = "a map's addresses",
     [FIRST_PAGE] = "a map's first page",     [VIEW_SLOTS] = "slots for views",
+    [STRIPES] = "addresses for stripes",     [STRIPES_PAGES] = "pages for stripes",
     [MORE_PAGES] = "pages for growth",       [OTHER] = "something unknown",
 };
 
@@ -73,6 +76,12 @@ static struct site_account {
 #define BATCH_LEAST 4000
 /* A view has some words, a block of slots many. */
 #define SLOTS_LEAST 200
+
+/* On a machine with so many processors a large map has as many stripes, and no other addresses have this size. */
+#define PROCESSORS 64
+#define STRIPES_BYTES ((size_t)64 * 128)
+
+static const void *stripes; /* the latest */
 
 static bool in_byte_map;    /* whose entries those are */
 static bool in_opening;     /* the first commitment of a map */
@@ -127,6 +136,7 @@ void *__real_realloc(void *memory, size_t size);
 void *__real_aligned_alloc(size_t alignment, size_t size);
 int __real_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__real_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
+long __real_sysconf(int name);
 int __real_mprotect(void *address, size_t size, int protection);
 int __real_madvise(void *address, size_t size, int advice);
 int __real_pthread_setspecific(pthread_key_t key, const void *value);
@@ -141,6 +151,7 @@ void *__wrap_aligned_alloc(size_t alignment, size_t size);
 int __wrap_posix_memalign(void **memory, size_t alignment, size_t size);
 void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_mprotect(void *address, size_t size, int protection);
+long __wrap_sysconf(int name);
 int __wrap_madvise(void *address, size_t size, int advice);
 int __wrap_pthread_setspecific(pthread_key_t key, const void *value);
 int __wrap_pthread_key_create(pthread_key_t *key, void (*destroy)(void *));
@@ -180,20 +191,29 @@ ENTRY int __wrap_pthread_setspecific(pthread_key_t key, const void *value)
 
 ENTRY void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int file, off_t offset)
 {
-    if (!refuse(RANGE))
-        return __real_mmap64(address, size, protection, flags, file, offset);
-    errno = ENOMEM;
-    return MAP_FAILED;
+    if (refuse(size == STRIPES_BYTES ? STRIPES : RANGE)) {
+        errno = ENOMEM;
+        return MAP_FAILED;
+    }
+    void *range = __real_mmap64(address, size, protection, flags, file, offset);
+    if (size == STRIPES_BYTES)
+        stripes = range;
+    return range;
 }
 
 ENTRY int __wrap_mprotect(void *address, size_t size, int protection)
 {
-    const enum site site = in_opening ? FIRST_PAGE : MORE_PAGES;
+    const enum site site = in_opening ? FIRST_PAGE : address == stripes ? STRIPES_PAGES : MORE_PAGES;
     in_opening = false;
     if (!refuse(site))
         return __real_mprotect(address, size, protection);
     errno = ENOMEM;
     return -1;
+}
+
+ENTRY long __wrap_sysconf(int name)
+{
+    return name == _SC_NPROCESSORS_ONLN ? PROCESSORS : __real_sysconf(name);
 }
 
 ENTRY int __wrap_madvise(void *address, size_t size, int advice)

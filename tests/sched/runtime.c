@@ -25,6 +25,7 @@
 
 /* The machine as the library sees it: so much memory, time that goes on with the steps. */
 #define MEMORY_PAGES 1
+#define PROCESSORS 4 /* more than the stripes in a first page */
 #define PAGE_BYTES 4096
 #define STEP_NS 1000
 
@@ -305,6 +306,8 @@ int __wrap_munmap(void *from, size_t size)
 
 long __wrap_sysconf(int name)
 {
+    if (name == _SC_NPROCESSORS_ONLN)
+        return PROCESSORS;
     return name == _SC_PHYS_PAGES ? MEMORY_PAGES : PAGE_BYTES;
 }
 

@@ -1396,6 +1396,22 @@ static void check_list(const struct stage *stage, bool tended)
     }
 }
 
+/* The map's digest, which its stripes add up to, is that of what is there. */
+static void check_digest(struct stage *stage)
+{
+    struct soma_digest summed;
+    struct soma_digest there;
+    soma_view *view = NULL;
+    if (is_words(stage) ? soma_u64_view_open(stage->words, &view) : soma_map_view_open(stage->bytes, &view))
+        return; /* no memory */
+    if (soma_view_digest(view, &there) != SOMA_OK ||
+        (is_words(stage) ? soma_u64_digest(stage->words, &summed) : soma_map_digest(stage->bytes, &summed)) != SOMA_OK)
+        run_failed("no digest at the end");
+    if (!soma_digest_equal(&summed, &there))
+        run_failed("the stripes' digest is not that of what is there");
+    soma_view_close(view);
+}
+
 static void check_end(struct stage *stage)
 {
     uint64_t present = 0;
@@ -1411,6 +1427,8 @@ static void check_end(struct stage *stage)
         is_words(stage) ? soma_u64_count_approx(stage->words) : soma_map_count_approx(stage->bytes);
     if (counted != present)
         run_failed("%" PRIu64 " keys are there, count_approx answers %" PRIu64, present, counted);
+    if (stage->flags & DIGESTS)
+        check_digest(stage);
 }
 
 /* Records that stand in blocks; the reserve does not. */

@@ -80,7 +80,7 @@ static void grow(soma_u64 *map)
 {
     EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, FIRST_LOG2 + 1)), SOMA_OK);
     const struct soma__section section = soma__section_enter();
-    soma__dir_help(&map->core.dir, section.self);
+    soma__dir_help(&map->core.dir, section.self, &map->core.stripes[0].run);
     soma__section_exit(section);
     EXPECT(soma__edge_starts(soma__edge_read(soma__dir_bucket_at(&map->core.dir, UINT64_C(1) << FIRST_LOG2))));
 }
