@@ -55,6 +55,7 @@ typedef struct soma_frozen soma_frozen;
  * @out:  out on SOMA_OK; the caller's until soma_frozen_free().
  *
  * Goes through the view once or twice, in short read sections. While it works it needs about twice the memory of what it makes.
+ * Of a map that was made with SOMA_HUGE_PAGES it asks for huge pages as well; one from a file never does.
  *
  * Return:
  *   SOMA_OK         *@out is the frozen map.

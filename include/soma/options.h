@@ -30,6 +30,16 @@ enum soma_flag {
     SOMA_DIGEST_KEYLESS = 1u << 2,
     /** Give the map a digest key for strong digests of its views: strong.h. Costs updates nothing. */
     SOMA_DIGEST_STRONG = 1u << 3,
+    /**
+     * Ask the system for huge pages (2 MiB) for the table, and for frozen maps that are built of the map's views. A lookup
+     * in a table of hundreds of megabytes then misses fewer address translations; in one that fits into the cache nothing
+     * is gained. What it costs: who touches a huge page first has all of it cleared, so while a table grows, or fills after
+     * soma_*_reserve(), some puts take hundreds of microseconds to milliseconds; and memory becomes resident by 2 MiB, also
+     * where few buckets are in use. Only the levels of the table that hold whole huge pages are asked for, so that small
+     * maps stay what they are, and a table that shrinks gives all of them back. It is a wish: where the system has no
+     * huge pages, or none left, the map works as without.
+     */
+    SOMA_HUGE_PAGES = 1u << 4,
 };
 
 /** deferred_bytes_max when the option is 0: 256 MiB. An entry larger than the cap is let through, but alone. */

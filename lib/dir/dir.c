@@ -46,7 +46,7 @@ static uint64_t range_bytes(unsigned cell_log2, unsigned most_log2)
     return DIR_PAGE + ((uint64_t)1 << (cell_log2 + most_log2));
 }
 
-struct soma__dir *soma__dir_new(unsigned cell_log2)
+struct soma__dir *soma__dir_new(unsigned cell_log2, bool huge)
 {
     const unsigned wanted = bits_log2_ceil(soma__mem_physical() / RANGE_SHARE) - cell_log2;
     for (unsigned most = wanted > LEAST_LOG2 ? wanted : LEAST_LOG2; most >= LEAST_LOG2; most--) {
@@ -59,6 +59,7 @@ struct soma__dir *soma__dir_new(unsigned cell_log2)
         }
         dir->most_log2 = most;
         dir->range_bytes = range_bytes(cell_log2, most);
+        dir->huge = huge;
         return dir;
     }
     return NULL;
@@ -145,11 +146,21 @@ struct atom *soma__dir_bucket_set_up(struct soma__dir *dir, struct soma__reader 
 
 /* ---- Growth ---- */
 
+static char *level_at(const struct soma__dir *dir, unsigned m)
+{
+    return (char *)soma__dir_bucket_at(dir, (uint64_t)1 << m);
+}
+
+/* A huge page that two levels share is not asked for: the lower one has touched it already, and it would stay when the upper
+ * one goes. */
 static bool commit_levels(struct soma__dir *dir, unsigned from_m, unsigned to_m)
 {
     SOMA_PROBE2(grow_begin, dir, to_m);
-    return soma__range_commit((char *)soma__dir_bucket_at(dir, (uint64_t)1 << from_m),
-                              (char *)soma__dir_bucket_at(dir, (uint64_t)1 << to_m));
+    if (!soma__range_commit(level_at(dir, from_m), level_at(dir, to_m)))
+        return false;
+    for (unsigned m = from_m; dir->huge && m < to_m; m++)
+        soma__range_huge(level_at(dir, m), level_at(dir, m + 1));
+    return true;
 }
 
 /* The state with 2^m buckets. A level that is only leaving stays after all: nobody has touched its sentinels yet. */

@@ -12,6 +12,7 @@
 #ifndef SOMA_DIR_DIR_H
 #define SOMA_DIR_DIR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -44,7 +45,8 @@ struct soma__dir {
     struct atom state;        /* see dir_m() and shrink.c */
     struct soma__shape shape; /* constant */
     uint64_t range_bytes;     /* constant: of the reservation, header and all */
-    uint64_t most_log2;       /* constant: the reservation has room for 2^most_log2 buckets */
+    unsigned most_log2;       /* constant: the reservation has room for 2^most_log2 buckets */
+    bool huge;                /* constant: huge pages are wanted */
 
     struct atom cursor ALIGNED(APART); /* buckets below it are set up, or somebody is at it */
     struct atom floor_log2;            /* do not shrink below */
@@ -259,8 +261,8 @@ ALWAYS_INLINE uint64_t dir_entries(const struct soma__dir *dir, unsigned m)
 }
 
 /* A reservation for a map's header and buckets of this size; its first page is committed and zero. NULL if there is no
- * room. */
-struct soma__dir *soma__dir_new(unsigned cell_log2);
+ * room. huge: levels that hold whole huge pages shall get them. */
+struct soma__dir *soma__dir_new(unsigned cell_log2, bool huge);
 
 /* Sets up the header's part of a fresh reservation: an empty list. */
 void soma__dir_init(struct soma__dir *dir, const struct soma__shape *shape);

@@ -142,6 +142,17 @@ static void release_words(struct soma__dir *dir, uint64_t first, uint64_t last)
     zero_words(page_to, to);
 }
 
+/* Where a step that begins at a bucket ends: at the boundary of a page, of a huge one if there are. A page that two steps share
+ * would stay, and the huge page with it that it is a part of. */
+static uint64_t release_end(const struct soma__dir *dir, uint64_t first, uint64_t end)
+{
+    const uintptr_t bytes = (uintptr_t)1 << (dir->huge ? MEM_HUGE_LOG2 : RELEASE_BYTES_LOG2);
+    const uintptr_t here = (uintptr_t)soma__dir_bucket_at(dir, first) & (bytes - 1);
+    (void)bytes, (void)here; /* where tables are small */
+    const uint64_t last = first + SIZED((bytes - here) >> dir->shape.cell_log2, 2);
+    return last < end ? last : end;
+}
+
 /* order SHRINK-3 acquire | guards: the steps of RELEASE | pairs: SHRINK-4
  * A claim of another fork generation is nobody's: its thread stayed behind in the parent. */
 static bool release_claim(struct soma__dir *dir)
@@ -178,8 +189,7 @@ static bool release_step(struct soma__dir *dir)
     if (dir_phase(state) == DIR_RELEASE) {
         const uint64_t first = cursor_read(dir);
         const uint64_t end = level_end(dir_going(state));
-        const uint64_t block = (uint64_t)1 << SIZED(RELEASE_BYTES_LOG2 - dir->shape.cell_log2, 1);
-        const uint64_t last = first + block < end ? first + block : end;
+        const uint64_t last = release_end(dir, first, end);
         release_words(dir, first, last);
         cursor_advance(dir, first, last);
         if (last == end)

@@ -211,7 +211,7 @@ soma_frozen *soma__frozen_place(const struct frozen_builder *builder, const uint
                                          .records = builder->records_len,
                                          .seed = {seed[0], seed[1]}};
     struct frozen_slot *table;
-    soma_frozen *frozen = soma__frozen_new(&header, &table);
+    soma_frozen *frozen = soma__frozen_new(&header, builder->huge, &table);
     if (!frozen)
         return NULL;
     uint64_t *starts = (uint64_t *)(table + LINE_SLOTS * lines);
@@ -300,6 +300,7 @@ enum soma_status soma_frozen_build(const soma_view *view, soma_frozen **out)
     struct frozen_builder builder;
     const uint32_t kind = view->core->kind->words ? FROZEN_WORDS : FROZEN_BYTES;
     enum soma_status status = soma__frozen_begin(&builder, kind, soma_view_count(view));
+    builder.huge = (view->core->flags & SOMA_HUGE_PAGES) != 0;
     if (status == SOMA_OK)
         status = build(view, &builder, out);
     soma__frozen_end(&builder);

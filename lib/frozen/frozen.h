@@ -98,8 +98,8 @@ static inline uint64_t frozen_starts(uint64_t count)
 /* ---- Images (image.c) ---- */
 
 /* A frozen map whose image has a header like this one, whose magic, version and size need not be filled in. The table and what
- * comes behind it are the caller's to fill. NULL: no memory. */
-soma_frozen *soma__frozen_new(const struct frozen_header *like, struct frozen_slot **table);
+ * comes behind it are the caller's to fill. huge: its memory shall be huge pages. NULL: no memory. */
+soma_frozen *soma__frozen_new(const struct frozen_header *like, bool huge, struct frozen_slot **table);
 
 /* A frozen map over bytes of any content, at a multiple of 8, once they have been looked through; they stay the
  * caller's. SOMA_E_CORRUPT: they are no frozen map. SOMA_E_UNSUPPORTED: one of another version. */
@@ -127,6 +127,7 @@ struct frozen_builder {
     unsigned char *records;
     uint64_t records_len;
     uint64_t records_cap;
+    bool huge; /* huge pages are wanted for the image */
 };
 
 /* Seeds that are tried before a table with entries far from home is put up with. */

@@ -57,7 +57,7 @@ static uint64_t size_of(const struct frozen_header *header)
     return sizeof *header + table + frozen_starts(header->count) * sizeof(uint64_t) + header->records;
 }
 
-soma_frozen *soma__frozen_new(const struct frozen_header *like, struct frozen_slot **table)
+soma_frozen *soma__frozen_new(const struct frozen_header *like, bool huge, struct frozen_slot **table)
 {
     const uint64_t size = size_of(like);
     soma_frozen *frozen = soma__mem_alloc(sizeof *frozen);
@@ -68,6 +68,8 @@ soma_frozen *soma__frozen_new(const struct frozen_header *like, struct frozen_sl
         goto free_frozen;
     if (!soma__range_commit((char *)header, (char *)header + size))
         goto free_range;
+    if (huge)
+        soma__range_huge((char *)header, (char *)header + size);
     *header = *like;
     memcpy(header->magic, MAGIC, sizeof header->magic);
     header->version = VERSION;

@@ -24,7 +24,8 @@ static void core_gone(struct soma__owner *owner)
 
 static enum soma_status flags_check(unsigned flags)
 {
-    if (flags & ~(unsigned)(SOMA_DIGEST | SOMA_DIGEST_KEYLESS | SOMA_DIGEST_STRONG | SOMA_WAIT_AT_LIMIT)) {
+    if (flags &
+        ~(unsigned)(SOMA_DIGEST | SOMA_DIGEST_KEYLESS | SOMA_DIGEST_STRONG | SOMA_WAIT_AT_LIMIT | SOMA_HUGE_PAGES)) {
         MISUSE("options.flags has an unknown bit");
         return SOMA_E_INVALID;
     }
@@ -87,7 +88,7 @@ enum soma_status core_new(const struct core_options *options, const struct core_
     }
     if (known != SOMA_OK)
         return known;
-    struct soma__dir *dir = soma__dir_new(shape->dir.cell_log2);
+    struct soma__dir *dir = soma__dir_new(shape->dir.cell_log2, (options->flags & SOMA_HUGE_PAGES) != 0);
     if (!dir)
         return SOMA_E_NOMEM;
     struct core *core = (struct core *)(void *)dir;

@@ -123,6 +123,15 @@ bool soma__range_release(char *from, char *to)
     return madvise(from, (size_t)(to - from), MADV_DONTNEED) == 0;
 }
 
+void soma__range_huge(char *from, char *to)
+{
+    const uintptr_t rest = ((uintptr_t)1 << MEM_HUGE_LOG2) - 1;
+    char *start = from + (-(uintptr_t)from & rest);
+    char *end = to - ((uintptr_t)to & rest);
+    if (start < end)
+        (void)madvise(start, (size_t)(end - start), MADV_HUGEPAGE);
+}
+
 void soma__range_free(void *range, size_t size)
 {
     munmap(range, size);

@@ -49,6 +49,11 @@ char *soma__page_down(char *address);
  * it, say because it is locked, and nothing has changed. */
 bool soma__range_release(char *from, char *to);
 
+/* Wants huge pages for those that lie within [from, to) as a whole. The system may decline, or have none: nothing is different
+ * then. */
+#define MEM_HUGE_LOG2 21
+void soma__range_huge(char *from, char *to);
+
 /* Ends a reservation, or a page-aligned part of one. */
 void soma__range_free(void *range, size_t size);
 

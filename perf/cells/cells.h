@@ -51,6 +51,7 @@ extern const struct bench bench_space;
 extern const struct bench bench_scan;
 extern const struct bench bench_views;
 extern const struct bench bench_frozen;
+extern const struct bench bench_huge;
 extern const struct bench bench_diff;
 extern const struct bench bench_digest;
 extern const struct bench bench_patch;

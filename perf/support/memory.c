@@ -36,6 +36,7 @@ struct memory memory_now(void)
     mallctl("arena." TEXT_OF(MALLCTL_ARENAS_ALL) ".purge", NULL, NULL, NULL, 0);
     return (struct memory){
         .resident = field_bytes("/proc/self/smaps_rollup", "Anonymous:"),
+        .huge = field_bytes("/proc/self/smaps_rollup", "AnonHugePages:"),
         .page_tables = field_bytes("/proc/self/status", "VmPTE:"),
     };
 }

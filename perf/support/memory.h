@@ -7,6 +7,7 @@
 
 struct memory {
     int64_t resident;    /* anonymous pages, bytes: the heap and the tables, without code and files */
+    int64_t huge;        /* of that, in huge pages */
     int64_t page_tables; /* what the kernel spends to map them, bytes; in no figure of resident memory */
 };
 

@@ -163,10 +163,13 @@ static void refusals(const void *arg)
         EXPECT_EQ(soma_any_u64_digest(map, &digest), SOMA_E_UNSUPPORTED);
         soma_any_u64_free(map);
         const struct soma_u64_options strong = {.flags = SOMA_DIGEST_STRONG};
+        const struct soma_u64_options huge = {.flags = SOMA_HUGE_PAGES};
         const struct soma_u64_options load = {.load_percent = 1};
+        EXPECT_EQ(soma_any_u64_new_on(backends[b], &huge, &map), SOMA_OK); /* a wish, no more */
+        soma_any_u64_free(map);
         EXPECT_EQ(soma_any_u64_new_on(backends[b], &strong, &map), SOMA_E_UNSUPPORTED);
         EXPECT_EQ(soma_any_u64_new_on(backends[b], &load, &map), SOMA_E_INVALID);
-        verified(5);
+        verified(6);
     }
     soma_any_u64 *map = words_new(SOMA_BACKEND_LOCK_FREE, NULL);
     EXPECT_EQ(soma_any_u64_view_open(map, &view), SOMA_OK);

@@ -200,7 +200,7 @@ static void reservation_ends(const void *unused)
     struct soma__dir *dir = &map->core.dir;
     const uint64_t fits = dir_entries(dir, 12);
     EXPECT_EQ(soma_u64_reserve(map, fits), SOMA_OK);
-    const uint64_t most = dir->most_log2;
+    const unsigned most = dir->most_log2;
     dir->most_log2 = 12; /* as if that were all */
     for (uint64_t key = 0; key < 3 * fits; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
