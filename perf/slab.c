@@ -22,7 +22,7 @@
 
 static uint64_t asked;
 
-#if SLAB
+#ifdef SLAB
 
 #define STEP 16
 #define CLASSES 1024
@@ -73,7 +73,7 @@ void __wrap_soma__mem_free(void *memory, size_t size)
     pieces[class] = piece;
 }
 
-#elif COUNT
+#elif defined COUNT
 
 void *__real_soma__mem_alloc(size_t size);
 void *__wrap_soma__mem_alloc(size_t size);
