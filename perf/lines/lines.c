@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <soma/soma.h>
 
@@ -69,6 +70,10 @@ static const char *place_of(const char *address)
             f++;
         return fields[f].name;
     }
+    const uint64_t counting = map ? core_counting(the_map) : 0;
+    const char *const wide = map ? (const char *)core_stripes_wide(the_map, counting) : NULL;
+    if (wide && address >= wide && address < wide + core_wide_bytes(the_map))
+        return "a stripe";
     for (unsigned i = 0; i < record_count; i++) {
         if (address >= records[i] && address < records[i] + sizeof(struct soma__reader))
             return "a thread's record";
