@@ -46,13 +46,40 @@ ALWAYS_INLINE void absorb(struct state *s, uint64_t word, int compressions)
     s->v0 ^= word;
 }
 
-/* The last word: up to 7 bytes of tail, and the length modulo 256 in the top byte. */
-ALWAYS_INLINE uint64_t last_word(const unsigned char *tail, size_t len)
+ALWAYS_INLINE uint64_t eight_bytes(const unsigned char *at)
 {
-    uint64_t word = (uint64_t)len << 56;
-    for (size_t i = 0; i < (len & 7); i++)
-        word |= (uint64_t)tail[i] << (8 * i);
-    return word;
+    uint64_t word;
+    memcpy(&word, at, sizeof word);
+    return little_endian(word);
+}
+
+ALWAYS_INLINE uint64_t four_bytes(const unsigned char *at)
+{
+    uint32_t half;
+    memcpy(&half, at, sizeof half);
+#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+    half = __builtin_bswap32(half);
+#endif
+    return half;
+}
+
+/* Fewer than 8 bytes, the first one lowest. Pieces overlap, so that no loop runs for each byte. */
+ALWAYS_INLINE uint64_t few_bytes(const unsigned char *at, size_t len)
+{
+    if (len >= 4)
+        return four_bytes(at) | four_bytes(at + len - 4) << (8 * (len - 4));
+    if (len == 0)
+        return 0;
+    return at[0] | (uint64_t)at[len / 2] << (8 * (len / 2)) | (uint64_t)at[len - 1] << (8 * (len - 1));
+}
+
+/* The last word: up to 7 bytes of tail, and the length modulo 256 in the top byte. The tail of what has 8 bytes is the
+ * upper part of its last 8. */
+ALWAYS_INLINE uint64_t last_word(const unsigned char *bytes, size_t len)
+{
+    const uint64_t tail =
+        len >= 8 ? eight_bytes(bytes + len - 8) >> (8 * (7 - (len & 7))) >> 8 : few_bytes(bytes, len);
+    return tail | (uint64_t)len << 56;
 }
 
 ALWAYS_INLINE uint64_t siphash(const uint64_t key[2], const void *data, size_t len, int compressions, int finals)
@@ -61,12 +88,9 @@ ALWAYS_INLINE uint64_t siphash(const uint64_t key[2], const void *data, size_t l
                       key[0] ^ UINT64_C(0x6c7967656e657261), key[1] ^ UINT64_C(0x7465646279746573)};
     const unsigned char *bytes = data;
     const size_t whole = len & ~(size_t)7;
-    for (size_t i = 0; i < whole; i += 8) {
-        uint64_t word;
-        memcpy(&word, bytes + i, 8);
-        absorb(&s, little_endian(word), compressions);
-    }
-    absorb(&s, last_word(len ? bytes + whole : bytes, len), compressions);
+    for (size_t i = 0; i < whole; i += 8)
+        absorb(&s, eight_bytes(bytes + i), compressions);
+    absorb(&s, last_word(bytes, len), compressions);
     s.v2 ^= 0xff;
     rounds(&s, finals);
     return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
