@@ -386,12 +386,14 @@ ALWAYS_INLINE const struct soma__node *find(const struct core *core, const struc
 /* Copies a value, which is this word if it has a word's length, out. */
 static void copy_out(const struct soma__node *node, uint64_t word, void *buf, size_t cap, size_t *len)
 {
-    const struct soma_bytes value = entry_value(node);
-    const size_t copied = value.len < cap ? value.len : cap;
-    if (copied > 0)
-        memcpy(buf, value.len == WORD_LEN ? &word : value.data, copied);
+    const size_t there = value_len(node);
+    const size_t copied = there < cap ? there : cap;
+    if (LIKELY(there == WORD_LEN && cap >= WORD_LEN))
+        memcpy(buf, &word, WORD_LEN);
+    else if (copied > 0)
+        memcpy(buf, there == WORD_LEN ? (const unsigned char *)&word : entry_of(node)->data, copied);
     if (len)
-        *len = value.len;
+        *len = there;
 }
 
 enum soma_status soma__map_get_at(const struct core *core, const void *key, size_t key_len, uint64_t at, void *buf,
