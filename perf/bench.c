@@ -16,9 +16,9 @@
 #define SIZE_MOST (UINT64_C(1) << 31) /* updates draws from twice as many keys, and rng_below() ends at 2^32 */
 #define THREADS_MOST 256
 
-static const struct bench *const benches[] = {&bench_hits,  &bench_updates, &bench_load,  &bench_batch,  &bench_memory,
-                                              &bench_space, &bench_scan,    &bench_views, &bench_frozen, &bench_huge,
-                                              &bench_diff,  &bench_digest,  &bench_patch, &bench_sync};
+static const struct bench *const benches[] = {
+    &bench_hits,   &bench_updates, &bench_load, &bench_batch,  &bench_memory, &bench_space, &bench_scan,   &bench_views,
+    &bench_frozen, &bench_huge,    &bench_diff, &bench_digest, &bench_patch,  &bench_sync,  &bench_strings};
 #define BENCHES (sizeof benches / sizeof benches[0])
 
 static const struct peer_ops *const all_peers[] = {&peer_soma, &peer_soma_batch, &peer_lfht, &peer_lfht_grow,

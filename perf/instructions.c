@@ -47,6 +47,35 @@ static void bytes_get(uint64_t key)
     soma_map_get_copy(bytes, &key, sizeof key, value, sizeof value, &len);
 }
 
+/* Keys of 24 bytes to words. */
+struct text {
+    uint64_t words[3];
+};
+
+static struct text text_of(uint64_t key)
+{
+    return (struct text){.words = {1, key, 2}};
+}
+
+static void text_get(uint64_t key)
+{
+    const struct text text = text_of(key);
+    uint64_t value;
+    size_t len;
+    soma_map_get_copy(bytes, &text, sizeof text, &value, sizeof value, &len);
+}
+
+static void text_get_absent(uint64_t key)
+{
+    text_get(key + KEYS * 10);
+}
+
+static void text_put(uint64_t key)
+{
+    const struct text text = text_of(key);
+    soma_map_put(bytes, &text, sizeof text, &key, sizeof key, NULL);
+}
+
 static void bytes_put(uint64_t key)
 {
     soma_map_put(bytes, &key, sizeof key, "another", 7, NULL);
@@ -68,7 +97,10 @@ static const struct {
     {"u64-fetch-add", word_fetch_add},
     {"u64-remove-put", word_remove_put},
     {"map-get", bytes_get},
+    {"map-get-text", text_get},
+    {"map-absent-text", text_get_absent},
     {"map-put", bytes_put},
+    {"map-put-text", text_put},
     {"map-remove-put", bytes_remove_put},
 };
 
@@ -83,6 +115,7 @@ static bool open_maps(void)
     for (uint64_t key = 0; key < 2 * KEYS; key++) {
         word_put(key);
         bytes_put(key);
+        text_put(key);
     }
     return true;
 }

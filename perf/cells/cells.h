@@ -56,6 +56,7 @@ extern const struct bench bench_diff;
 extern const struct bench bench_digest;
 extern const struct bench bench_patch;
 extern const struct bench bench_sync;
+extern const struct bench bench_strings;
 
 /* One measurement: who, how much. What the child processes are told. */
 struct cell {
