@@ -74,11 +74,10 @@ ALWAYS_INLINE uint64_t few_bytes(const unsigned char *at, size_t len)
 }
 
 /* The last word: up to 7 bytes of tail, and the length modulo 256 in the top byte. The tail of what has 8 bytes is the
- * upper part of its last 8. */
+ * upper part of its last 8: shifted by those before it, which may be all 8, so in two steps. */
 ALWAYS_INLINE uint64_t last_word(const unsigned char *bytes, size_t len)
 {
-    const uint64_t tail =
-        len >= 8 ? eight_bytes(bytes + len - 8) >> (8 * (7 - (len & 7))) >> 8 : few_bytes(bytes, len);
+    const uint64_t tail = len >= 8 ? eight_bytes(bytes + len - 8) >> 1 >> (~(8 * len) & 63) : few_bytes(bytes, len);
     return tail | (uint64_t)len << 56;
 }
 
