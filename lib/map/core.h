@@ -41,7 +41,7 @@
 #define CORE_MANY_MAX (SIZE_MAX / 64)
 /* Many lookups or puts share a read section, but no section is longer than this. */
 #define CORE_SECTION 1024
-/* So many memory accesses are under way at a time in the calls for many keys. */
+/* So many memory accesses are under way at a time in the byte map's calls for many keys; for the word map's see u64.c. */
 #define CORE_FLIGHT 16
 
 /* Log2 of the buckets to a mark (stamp/marks.h): more marks take more memory, fewer of them let more unchanged entries be

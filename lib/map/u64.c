@@ -25,6 +25,9 @@
 #include "map/map_internal.h"
 #include "map/word.h"
 
+/* Keys that the calls for many of them look up together: docs/decisions/0013-lookups-in-rounds.md. */
+#define WORD_FLIGHT 64
+
 /* What a value that waits for its readers counts towards the cap, where values are to be retired. */
 #define VALUE_BYTES 16
 
@@ -135,11 +138,14 @@ static const struct core_shape shape = {
 enum found {
     FOUND_NOT,
     FOUND,
-    FOUND_MARKED /* an entry that may be there or not: ask its stamps */
+    FOUND_MARKED, /* an entry that may be there or not: ask its stamps */
+    FOUND_FURTHER /* nothing yet, see find_from() */
 };
 
-/* The one walk of all lookups, from an edge on. It may stand on entries that are no longer linked (see above). */
-ALWAYS_INLINE enum found find_from(const struct soma__dir *dir, uint64_t edge, uint64_t hash, uint64_t *value)
+/* The one walk of all lookups, from an edge on. It may stand on entries that are no longer linked (see above). With `next`,
+ * it stops when it has passed an entry, and *next is the edge to the one behind: FOUND_FURTHER. */
+ALWAYS_INLINE enum found find_from(const struct soma__dir *dir, uint64_t edge, uint64_t hash, uint64_t *value,
+                                   uint64_t *next)
 {
     for (;;) {
         if (UNLIKELY(edge & EDGE_BUCKET)) {
@@ -164,6 +170,10 @@ ALWAYS_INLINE enum found find_from(const struct soma__dir *dir, uint64_t edge, u
             continue; /* to its replacement */
         }
         edge = soma__edge_read(&node->edge);
+        if (next && (edge & EDGE_BUCKET) == 0) {
+            *next = edge;
+            return FOUND_FURTHER;
+        }
     }
 }
 
@@ -175,8 +185,8 @@ ALWAYS_INLINE enum found find(const struct soma__dir *dir, uint64_t hash, uint64
         return FOUND;
     const uint64_t word = soma__edge_read(bucket);
     if (LIKELY(soma__edge_starts(word)))
-        return find_from(dir, word, hash, value);
-    return find_from(dir, soma__dir_start(dir, WORD_CELL_LOG2, hash), hash, value);
+        return find_from(dir, word, hash, value, NULL);
+    return find_from(dir, soma__dir_start(dir, WORD_CELL_LOG2, hash), hash, value, NULL);
 }
 
 /* The same with all versions' stamps asked, at a number or now. */
@@ -277,40 +287,86 @@ ALWAYS_INLINE size_t answer_at(size_t i, bool hit, uint64_t value, uint64_t *val
     return hit;
 }
 
-/* Looks up to CORE_FLIGHT keys up in three rounds, each of which touches the lines that the one before has fetched. */
+/* A flight: keys looked up together, and those of their lookups that have to walk. */
+struct flight {
+    uint64_t hashes[WORD_FLIGHT]; /* of all keys */
+    uint64_t edges[WORD_FLIGHT];  /* where the walks stand */
+    size_t keys[WORD_FLIGHT];     /* whose they are */
+    size_t walks;
+};
+
+/* Fetches the buckets of a flight. */
+ALWAYS_INLINE void flight_starts(struct flight *flight, const struct core *core, const uint64_t *keys, size_t n)
+{
+    flight->walks = 0;
+    for (size_t i = 0; i < n; i++) {
+        flight->hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
+        PREFETCH(soma__dir_bucket_hint(&core->dir, WORD_CELL_LOG2, flight->hashes[i]));
+    }
+}
+
+/* Fetches what the edge of a walk leads to, if that is an entry, and keeps the walk for the next round. */
+ALWAYS_INLINE void walk_keep(struct flight *flight, size_t i, uint64_t edge)
+{
+    if ((edge & EDGE_BUCKET) == 0)
+        PREFETCH(soma__edge_node(edge));
+    flight->edges[flight->walks] = edge;
+    flight->keys[flight->walks++] = i;
+}
+
+/* Takes a walk on by an entry. FOUND_FURTHER: it is kept; else it is over. */
+ALWAYS_INLINE enum found walk_on(struct flight *flight, const struct core *core, size_t walk, uint64_t *value)
+{
+    const size_t i = flight->keys[walk];
+    uint64_t next;
+    const enum found found = find_from(&core->dir, flight->edges[walk], flight->hashes[i], value, &next);
+    if (found == FOUND_FURTHER)
+        walk_keep(flight, i, next);
+    return found;
+}
+
+/* Takes each walk of a flight on; how many of them have found their key. */
+ALWAYS_INLINE size_t get_round(struct flight *flight, const struct core *core, const uint64_t *keys, uint64_t *values,
+                               bool *found)
+{
+    (void)keys; /* without probes */
+    const size_t walks = flight->walks;
+    size_t hits = 0;
+    flight->walks = 0;
+    for (size_t walk = 0; walk < walks; walk++) {
+        const size_t i = flight->keys[walk];
+        uint64_t value = 0;
+        const enum found end = walk_on(flight, core, walk, &value);
+        if (end == FOUND_FURTHER)
+            continue;
+        const bool hit =
+            end == FOUND_MARKED ? find_at(core, flight->hashes[i], SOMA__NOW, &value) == SOMA_OK : end == FOUND;
+        hits += answer_at(i, hit, value, values, found);
+        SOMA_PROBE3(get_end, core, keys[i], hit ? SOMA_OK : SOMA_ABSENT);
+    }
+    return hits;
+}
+
+/* Looks up to WORD_FLIGHT keys up in rounds, each of which touches the lines that the one before has fetched: the buckets,
+ * then an entry of each walk that is left, until none is. Every lookup takes the steps of find(), in their order. */
 ALWAYS_INLINE size_t get_flight(const struct core *core, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
     const struct soma__dir *dir = &core->dir;
-    uint64_t hashes[CORE_FLIGHT];
-    uint64_t edges[CORE_FLIGHT];
-    size_t away[CORE_FLIGHT]; /* whose lookup goes on behind the first line */
-    size_t more = 0;
+    struct flight flight;
     size_t hits = 0;
+    flight_starts(&flight, core, keys, n);
     for (size_t i = 0; i < n; i++) {
-        hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]));
-    }
-    for (size_t i = 0; i < n; i++) {
-        const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]);
+        const struct atom *bucket = soma__dir_bucket_hint(dir, WORD_CELL_LOG2, flight.hashes[i]);
         uint64_t value = 0;
-        if (soma__cell_find(bucket, hashes[i], &value)) {
+        if (soma__cell_find(bucket, flight.hashes[i], &value)) {
             hits += answer_at(i, true, value, values, found);
             SOMA_PROBE3(get_end, core, keys[i], SOMA_OK);
             continue;
         }
-        edges[more] = edge_onward(dir, bucket, hashes[i]);
-        if ((edges[more] & EDGE_BUCKET) == 0)
-            PREFETCH(soma__edge_node(edges[more]));
-        away[more++] = i;
+        walk_keep(&flight, i, edge_onward(dir, bucket, flight.hashes[i]));
     }
-    for (size_t k = 0; k < more; k++) {
-        uint64_t value = 0;
-        const enum found found_it = find_from(dir, edges[k], hashes[away[k]], &value);
-        const bool hit =
-            found_it == FOUND_MARKED ? find_at(core, hashes[away[k]], SOMA__NOW, &value) == SOMA_OK : found_it == FOUND;
-        hits += answer_at(away[k], hit, value, values, found);
-        SOMA_PROBE3(get_end, core, keys[away[k]], hit ? SOMA_OK : SOMA_ABSENT);
-    }
+    while (flight.walks > 0)
+        hits += get_round(&flight, core, keys, values, found);
     return hits;
 }
 
@@ -325,7 +381,7 @@ size_t soma_u64_get_many(const soma_u64 *map, const uint64_t *keys, size_t n, ui
         const struct soma__section section = soma__section_enter();
         const size_t end = n - done < CORE_SECTION ? n : done + CORE_SECTION;
         while (done < end) {
-            const size_t flight = end - done < CORE_FLIGHT ? end - done : CORE_FLIGHT;
+            const size_t flight = end - done < WORD_FLIGHT ? end - done : WORD_FLIGHT;
             hits +=
                 get_flight(&map->core, keys + done, flight, values ? values + done : NULL, found ? found + done : NULL);
             done += flight;
@@ -741,17 +797,25 @@ struct batch {
     size_t done;
 };
 
-/* Fetches what the updates of a flight will walk through. */
+/* Fetches what up to WORD_FLIGHT updates will walk through, by looking their keys up and forgetting what was found: the
+ * updates walk again, over lines that are near. */
 ALWAYS_INLINE void fetch_flight(const struct core *core, const uint64_t *keys, size_t n)
 {
     const struct soma__dir *dir = &core->dir;
-    uint64_t hashes[CORE_FLIGHT];
+    struct flight flight;
+    flight_starts(&flight, core, keys, n);
     for (size_t i = 0; i < n; i++) {
-        hashes[i] = soma__mix_hash(&core->hash.mix, keys[i]);
-        PREFETCH(soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]));
+        const uint64_t hash = flight.hashes[i];
+        walk_keep(&flight, i, edge_onward(dir, soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hash), hash));
     }
-    for (size_t i = 0; i < n; i++)
-        PREFETCH(soma__edge_node(edge_onward(dir, soma__dir_bucket_hint(dir, WORD_CELL_LOG2, hashes[i]), hashes[i])));
+    while (flight.walks > 0) {
+        const size_t walks = flight.walks;
+        flight.walks = 0;
+        for (size_t walk = 0; walk < walks; walk++) {
+            uint64_t value;
+            (void)walk_on(&flight, core, walk, &value);
+        }
+    }
 }
 
 ALWAYS_INLINE enum soma_status update_one(struct core *core, struct soma__reader *self, decide_fn decide,
@@ -774,7 +838,7 @@ ALWAYS_INLINE enum soma_status update_section(struct core *core, struct soma__re
 {
     const size_t end = batch->n - batch->done < CORE_SECTION ? batch->n : batch->done + CORE_SECTION;
     while (batch->done < end) {
-        const size_t flight = end - batch->done < CORE_FLIGHT ? end - batch->done : CORE_FLIGHT;
+        const size_t flight = end - batch->done < WORD_FLIGHT ? end - batch->done : WORD_FLIGHT;
         fetch_flight(core, batch->keys + batch->done, flight);
         for (size_t i = 0; i < flight; i++) {
             const enum soma_status status = update_one(core, self, decide, batch);

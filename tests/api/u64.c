@@ -401,11 +401,46 @@ Test(u64_get_many, answers_each)
 {
     soma_u64 *map = fresh();
     static struct many many;
-    const size_t sizes[] = {0, 1, 2, 3, 15, 16, 17, 31, 32, 33, 64, 100, 1023, 1024, 1025, MANY};
+    const size_t sizes[] = {0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 100, 127, 128, 129, 1023, 1024, 1025, MANY};
     for (uint64_t key = 0; key < MANY; key += 3)
         cr_assert_eq(soma_u64_put(map, key, key * 10, NULL), SOMA_INSERTED);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++)
         check_get_many(map, &many, sizes[i]);
+    soma_u64_free(map);
+}
+
+/* Buckets of up to ten entries and more, so that a flight's lookups are over after different numbers of rounds. */
+Test(u64_get_many, goes_through_long_chains)
+{
+    const struct soma_u64_options options = {.load_percent = 1000};
+    soma_u64 *map;
+    static struct many many;
+    cr_assert_eq(soma_u64_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < MANY; key += 3)
+        cr_assert_eq(soma_u64_put(map, key, key * 10, NULL), SOMA_INSERTED);
+    for (size_t n = 1; n <= 1024; n += n < 130 ? 1 : 149)
+        check_get_many(map, &many, n);
+    soma_u64_free(map);
+}
+
+/* The same keys within a flight and beyond it, in the order asked for, some of them absent. */
+Test(u64_get_many, answers_duplicates_wherever_they_stand)
+{
+    soma_u64 *map = fresh();
+    static struct many many;
+    size_t there = 0;
+    for (uint64_t key = 0; key < 100; key += 2)
+        cr_assert_eq(soma_u64_put(map, key, key + 1, NULL), SOMA_INSERTED);
+    for (size_t i = 0; i < MANY; i++) {
+        many.keys[i] = i * i % 101;
+        many.values[i] = UNTOUCHED;
+        there += many.keys[i] < 100 && many.keys[i] % 2 == 0;
+    }
+    cr_assert_eq(soma_u64_get_many(map, many.keys, MANY, many.values, many.found), there);
+    for (size_t i = 0; i < MANY; i++) {
+        cr_assert_eq(many.found[i], many.keys[i] < 100 && many.keys[i] % 2 == 0);
+        cr_assert_eq(many.values[i], many.found[i] ? many.keys[i] + 1 : UNTOUCHED);
+    }
     soma_u64_free(map);
 }
 

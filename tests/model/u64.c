@@ -11,7 +11,7 @@
 #include "support.h"
 
 #define UNTOUCHED UINT64_C(0x5eed5eed5eed5eed)
-#define MANY 48
+#define MANY 150
 
 /* Values that left: how many, and their sum. */
 struct tally {
