@@ -25,7 +25,7 @@
 #include "map/map_internal.h"
 #include "map/word.h"
 
-/* Keys that the calls for many of them look up together: docs/decisions/0013-lookups-in-rounds.md. */
+/* Keys that the calls for many of them look up together: docs/decisions/0015-lookups-in-rounds.md. */
 #define WORD_FLIGHT 64
 
 /* What a value that waits for its readers counts towards the cap, where values are to be retired. */
