@@ -4,6 +4,7 @@
  * `faulty` the old map forgets every thousandth key, which comes out at the first lookup. docs/migration.md tells the story.
  *
  * usage: dual [faulty] */
+#define _GNU_SOURCE 1 /* twalk_r(), tdestroy() */
 #include <inttypes.h>
 #include <pthread.h>
 #include <search.h>

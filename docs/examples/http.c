@@ -5,11 +5,13 @@
  *
  * Two maps, threads that use them, and a server at 127.0.0.1. --stall: every two seconds one thread stays in a read section for so
  * long, which /healthz complains of, and then again. Without --seconds it runs until it is interrupted. */
+#define _POSIX_C_SOURCE 200809L /* nanosleep() */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <soma/http.h>
@@ -28,6 +30,11 @@ static void stop(int signal)
     over = 1;
 }
 
+static void pause_ms(long ms)
+{
+    nanosleep(&(struct timespec){.tv_nsec = ms * 1000000}, NULL);
+}
+
 /* Some visitors come often, most seldom; sessions are opened and closed, more by day than by night. */
 static void *work(void *arg)
 {
@@ -44,7 +51,7 @@ static void *work(void *arg)
         else
             soma_map_remove(sessions, name, (size_t)len, NULL);
         if (turn % 500 == 0)
-            usleep(2000);
+            pause_ms(2);
     }
     return NULL;
 }
@@ -55,7 +62,7 @@ static void *stay_inside(void *seconds)
         sleep(2);
         soma_read_enter();
         for (int i = 0; i < *(int *)seconds * 10 && !over; i++)
-            usleep(100000);
+            pause_ms(100);
         soma_read_exit();
     }
     return NULL;
@@ -80,7 +87,7 @@ static int serve(unsigned port, int seconds, int *stall)
     if (*stall > 0)
         pthread_create(&reader, NULL, stay_inside, stall);
     for (int i = 0; (i < seconds * 10 || seconds == 0) && !over; i++)
-        usleep(100000);
+        pause_ms(100);
     over = 1;
     for (int i = 0; i < WORKERS; i++)
         pthread_join(workers[i], NULL);

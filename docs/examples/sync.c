@@ -12,6 +12,7 @@
  * Both sides must have the same seed and digest key. A program has them from its configuration; here they stand
  * below. They are secret: who knows them can make up entries that look alike.
  */
+#define _POSIX_C_SOURCE 200809L /* getline(), nanosleep() */
 #include <arpa/inet.h>
 #include <inttypes.h>
 #include <netinet/in.h>
@@ -20,6 +21,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <soma/soma.h>
@@ -144,7 +146,7 @@ static int join(const struct sockaddr_storage *address, socklen_t len)
         if (stream < 0 || connect(stream, (const struct sockaddr *)address, len) == 0)
             return stream;
         close(stream);
-        usleep(10000);
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL);
     }
     return -1;
 }
