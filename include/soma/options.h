@@ -56,7 +56,8 @@ struct soma_stall {
 
 /**
  * soma_stall_fn - told at most once a stall and map, by the thread whose update noticed, outside any read section of
- * Soma's own (the caller's own may be open). It may use any map; it must not wait for the stalled reader.
+ * Soma's own (the caller's own may be open). It may use any map; it must not wait for the stalled reader, nor free the map
+ * that tells it.
  */
 typedef void (*soma_stall_fn)(const struct soma_stall *stall, void *ctx);
 

@@ -270,6 +270,7 @@ bool soma__guard_lives(const void *handle, enum soma__what what)
 }
 
 __thread unsigned soma__updating __attribute__((tls_model("initial-exec")));
+__thread const void *soma__called_by __attribute__((tls_model("initial-exec")));
 
 static bool may_write(void)
 {
@@ -293,6 +294,18 @@ bool soma__guard_lives_or_says(const void *handle, enum soma__what what, const c
     return lives;
 }
 
+/* The address is the thread's name. */
+static uintptr_t this_thread(void)
+{
+    static __thread char thread;
+    return (uintptr_t)&thread;
+}
+
+static bool has_turn(const struct slot *slot)
+{
+    return word(&slot->turn) == this_thread();
+}
+
 /* order GUARD-5 acqrel | guards: the handle's fields, between calls of two threads | pairs: GUARD-6
  * weaker: what the last thread wrote to the cursor is not seen, though the program ordered the calls. */
 struct soma__turn soma__guard_turn(const void *handle, enum soma__what what)
@@ -301,12 +314,13 @@ struct soma__turn soma__guard_turn(const void *handle, enum soma__what what)
     struct slot *slot = usable(handle, what, &unknown);
     if (!slot)
         return (struct soma__turn){.slot = NULL, .had = unknown};
-    static __thread char thread; /* its address is the thread's name */
     uint64_t other = 0;
-    if (atom_cas_acqrel(&slot->turn, &other, (uintptr_t)&thread)) /* GUARD-5 */
+    if (atom_cas_acqrel(&slot->turn, &other, this_thread())) /* GUARD-5 */
         return (struct soma__turn){.slot = slot, .had = true};
     soma__because("%s is in a call on this %s: it is for one call at a time; open one for each thread",
-                  other == (uintptr_t)&thread ? "the code that this signal handler interrupted" : "another thread",
+                  other != this_thread() ? "another thread"
+                  : what == WHAT_SYNC    ? "the code that has called this function, or was interrupted by it,"
+                                         : "the code that this signal handler interrupted",
                   kinds[what].name);
     return (struct soma__turn){.slot = NULL, .had = false};
 }
@@ -335,6 +349,13 @@ bool soma__guard_ends(const void *handle, enum soma__what what, const char *wher
         is_another(is, what);
     else if (is_of(is, WHAT_MAP) && !may_write())
         (void)0; /* it has a reason */
+    else if (handle == soma__called_by)
+        soma__because(
+            "called by a function of this %s's, its stall or value_retire, in the middle of a call on it: free it "
+            "elsewhere",
+            kinds[is].name);
+    else if (has_turn(slot))
+        soma__because("called by a function that a call on this %s has called: do it after that call", kinds[is].name);
     else if ((state & STATE_LIVES) == 0 || !end(slot, state))
         soma__because("the %s has been freed before: free it once, when nobody uses it any more", kinds[is].name);
     else {

@@ -36,6 +36,9 @@ bool soma__guard_writes(const void *handle, enum soma__what what);
 /* How many callbacks of updates the thread is in. */
 extern __thread unsigned soma__updating __attribute__((tls_model("initial-exec")));
 
+/* The map in whose call the thread is in a function of the program's, or NULL. */
+extern __thread const void *soma__called_by __attribute__((tls_model("initial-exec")));
+
 /* Ends the handle's life. False: it must not be freed, as it is none, or, as complained, others still stand on it. */
 bool soma__guard_ends(const void *handle, enum soma__what what, const char *where);
 

@@ -46,7 +46,10 @@ static enum soma_status tell(const struct diff *diff, enum soma_status what, con
         .before = before->value,
         .after = after->value,
     };
-    return diff->fn(&difference, diff->ctx);
+    CALLOUT_BEGINS(NULL);
+    const enum soma_status answer = diff->fn(&difference, diff->ctx);
+    CALLOUT_ENDS("soma_diff_views");
+    return answer;
 }
 
 static enum soma_status tell_if_replaced(const struct diff *diff, const struct walk_entry *before,

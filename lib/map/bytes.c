@@ -153,8 +153,11 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
 {
     const struct core *core = core_of_owner(owner);
     struct soma__node *node = (struct soma__node *)(uintptr_t)a;
-    if (core->value_retire.bytes && b != RETIRE_MOVED)
+    if (core->value_retire.bytes && b != RETIRE_MOVED) {
+        CALLOUT_BEGINS(core);
         core->value_retire.bytes(entry_value(node).data, value_len(node), core->ctx);
+        CALLOUT_ENDS("soma_map_options.value_retire");
+    }
     soma__mem_free(entry_start(node), entry_bytes(node));
 }
 

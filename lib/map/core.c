@@ -414,8 +414,11 @@ static void report_stall(struct core *core)
                                      .reader_thread = seen.thread};
     SOMA_PROBE3(stall, stall.waited_ns, stall.reader_thread, core);
     soma__tally_count(&core->stripes[0].tally, 0, EVENT_STALL);
-    if (core->stall)
-        core->stall(&stall, core->ctx);
+    if (!core->stall)
+        return;
+    CALLOUT_OF_STALL_BEGINS(core);
+    core->stall(&stall, core->ctx);
+    CALLOUT_ENDS("soma_*_options.stall");
 }
 
 void core_left(struct core *core, struct soma__reader *self)
@@ -436,7 +439,11 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
     soma__tally_count(&core->stripes[0].tally, 0, EVENT_LIMIT);
     soma__grace_poll(soma__grace_cookie()); /* inside the caller's own section nobody else might */
     report_stall(core);
-    const bool wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
+    const bool wants_wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
+    const bool wait = wants_wait && !IN_CALLOUT_OF_STALL();
+    if (wants_wait && !wait && *tries == 0)
+        MISUSE("called by a stall function on a map that waits at its cap, which is for readers: update another one in "
+               "it");
     if (!wait && ++*tries > LIMIT_TRIES)
         return false;
     return soma__retire_relieve(&core->owner, wait);

@@ -57,8 +57,11 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     const uint64_t value = b == RETIRE_VALUE ? a : soma__value_read(node);
     if (b != RETIRE_VALUE && !soma__is_home(&core->dir, node))
         soma__word_drop(&core->dir, node);
-    if (core->value_retire.word && b != RETIRE_MOVED)
-        core->value_retire.word(value, core->ctx);
+    if (!core->value_retire.word || b == RETIRE_MOVED)
+        return;
+    CALLOUT_BEGINS(core);
+    core->value_retire.word(value, core->ctx);
+    CALLOUT_ENDS("soma_u64_options.value_retire");
 }
 
 /* For core_free(). */

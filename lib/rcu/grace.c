@@ -225,6 +225,11 @@ bool soma__grace_wait(void)
         MISUSE("called inside a read section or a callback, where it would wait for itself: call it outside");
         return false;
     }
+    if (IN_CALLOUT_OF_STALL()) {
+        MISUSE("called by a stall function, which must not wait for the reader that it is told of: note it, and wait "
+               "elsewhere");
+        return false;
+    }
     const uint64_t cookie = soma__grace_cookie();
     for (long ns = 1000; !soma__grace_passed(cookie); ns = ns < 1000000 ? ns * 2 : ns) {
         soma__grace_poll(cookie);

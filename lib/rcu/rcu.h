@@ -179,6 +179,20 @@ const void *soma__section_lend(const void *bytes, size_t len, const char *by);
 uint64_t soma__callback_begins(void);
 void soma__callback_ends(uint64_t depth, const char *where);
 
+/* Around any other function of the program's: it closes the sections that it opens, does not free the map that calls it (NULL: none does),
+ * and, when it is told of a stall, waits for nobody. `from` is where the program has named it. */
+struct soma__callout {
+    uint64_t depth;
+    const void *of;
+    bool stalled;
+};
+
+struct soma__callout soma__callout_begins(const void *map, bool stalled);
+void soma__callout_ends(const struct soma__callout *callout, const char *from);
+
+/* Whether the thread is in a function that is told of a stall. */
+bool soma__callout_stalled(void);
+
 /* Names a section that is open for too long. */
 void soma__section_watch(struct soma__reader *reader);
 
@@ -194,6 +208,10 @@ void soma__section_watch(struct soma__reader *reader);
     } while (0)
 #define CALLBACK_BEGINS() const uint64_t depth_before = soma__callback_begins()
 #define CALLBACK_ENDS() soma__callback_ends(depth_before, __func__)
+#define CALLOUT_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), false)
+#define CALLOUT_OF_STALL_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), true)
+#define CALLOUT_ENDS(from) soma__callout_ends(&callout, (from))
+#define IN_CALLOUT_OF_STALL() soma__callout_stalled()
 
 #else
 
@@ -201,6 +219,10 @@ void soma__section_watch(struct soma__reader *reader);
 #define LEND_MANY(array, n) ((void)0)
 #define CALLBACK_BEGINS() ((void)0)
 #define CALLBACK_ENDS() ((void)0)
+#define CALLOUT_BEGINS(map) ((void)0)
+#define CALLOUT_OF_STALL_BEGINS(map) ((void)0)
+#define CALLOUT_ENDS(from) ((void)0)
+#define IN_CALLOUT_OF_STALL() false
 
 #endif
 

@@ -322,6 +322,14 @@ static uint64_t program_depth(void)
     return joined ? joined->depth : spare_depth;
 }
 
+static void depth_is(uint64_t depth, const char *where)
+{
+    if (program_depth() != depth)
+        soma__misuse(where,
+                     "the callback has left a read section open, or closed one that it did not open: close in it "
+                     "just what it opens");
+}
+
 uint64_t soma__callback_begins(void)
 {
     soma__updating++;
@@ -331,10 +339,30 @@ uint64_t soma__callback_begins(void)
 void soma__callback_ends(uint64_t depth, const char *where)
 {
     soma__updating--;
-    if (program_depth() != depth)
-        soma__misuse(where,
-                     "the callback has left a read section open, or closed one that it did not open: close in it "
-                     "just what it opens");
+    depth_is(depth, where);
+}
+
+static __thread bool stalled; /* in a function that is told of a stall */
+
+struct soma__callout soma__callout_begins(const void *map, bool of_stall)
+{
+    const struct soma__callout callout = {.depth = program_depth(), .of = soma__called_by, .stalled = stalled};
+    if (map)
+        soma__called_by = map;
+    stalled |= of_stall;
+    return callout;
+}
+
+void soma__callout_ends(const struct soma__callout *callout, const char *from)
+{
+    soma__called_by = callout->of;
+    stalled = callout->stalled;
+    depth_is(callout->depth, from);
+}
+
+bool soma__callout_stalled(void)
+{
+    return stalled;
 }
 
 #define WATCH_ENTER(self) watch_enter((self), __builtin_return_address(0))

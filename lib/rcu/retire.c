@@ -456,7 +456,9 @@ bool soma__retire_relieve(struct soma__owner *owner, bool wait)
 static void user_release(struct soma__owner *owner, uint64_t a, uint64_t b)
 {
     (void)owner;
+    CALLOUT_BEGINS(NULL);
     ((void (*)(void *))(uintptr_t)a)((void *)(uintptr_t)b);
+    CALLOUT_ENDS("soma_retire");
 }
 
 static void user_gone(struct soma__owner *owner)
@@ -542,6 +544,11 @@ static void barrier_wait(struct soma__reader *self)
 
 void soma_barrier_wait(void)
 {
+    if (IN_CALLOUT_OF_STALL()) {
+        MISUSE("called by a stall function, which must not wait for the reader that it is told of: note it, and wait "
+               "elsewhere");
+        return;
+    }
     const bool borrowed = soma__reserve_borrow_wait();
     struct soma__reader *self = outside_self();
     if (self)

@@ -227,6 +227,16 @@ static void count(struct soma_sync_result *result, enum soma_status done)
         result->kept++; /* EXISTS, CHANGED, ABSENT: it is not any more what it was */
 }
 
+static enum soma_status tell(const struct soma_sync *sync, const struct soma_difference *difference)
+{
+    if (!sync->options.change)
+        return SOMA_OK;
+    CALLOUT_BEGINS(NULL);
+    const enum soma_status answer = sync->options.change(difference, sync->options.ctx);
+    CALLOUT_ENDS("soma_sync_options.change");
+    return answer;
+}
+
 static enum soma_status apply_one(struct soma_sync *sync, const struct change *change)
 {
     struct soma_bytes old;
@@ -234,7 +244,7 @@ static enum soma_status apply_one(struct soma_sync *sync, const struct change *c
     if (found < 0)
         return found;
     const struct soma_difference difference = difference_of(sync, change, old);
-    const enum soma_status told = sync->options.change ? sync->options.change(&difference, sync->options.ctx) : SOMA_OK;
+    const enum soma_status told = tell(sync, &difference);
     if (told != SOMA_OK)
         return soma__sync_fail(sync, told, "ended by the program's function for changes");
     const enum soma_status done =

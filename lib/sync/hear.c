@@ -179,7 +179,9 @@ static enum soma_status decide(struct soma_sync *sync, const struct walk_entry *
         memcpy(&conflict.word.theirs, theirs->value.data, sizeof conflict.word.theirs);
     }
     sync->result.conflicts++;
+    CALLOUT_BEGINS(NULL);
     const enum soma_status chosen = sync->options.rule(&conflict, sync->options.ctx);
+    CALLOUT_ENDS("soma_sync_options.rule");
     if (chosen == SOMA_EXISTS)
         return soma__sync_note(sync, KEEP, theirs);
     if (chosen == SOMA_REPLACED)

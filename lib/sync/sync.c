@@ -246,17 +246,24 @@ static size_t feed_some(struct soma_sync *sync, const unsigned char *data, size_
     return sync->phase == OVER ? len - in->len : len;
 }
 
-enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size_t len, size_t *used)
+static size_t feed(struct soma_sync *sync, const unsigned char *bytes, size_t len)
 {
-    if (!LIVES(sync, WHAT_SYNC) || (!data && len > 0)) {
-        MISUSE("sync or data is NULL");
-        return SOMA_E_INVALID;
-    }
-    const unsigned char *bytes = data;
     size_t at = 0;
     while (at < len && sync->phase != OVER && sync->phase != FAILED)
         at += feed_some(sync, bytes + at, len - at);
     sync->result.bytes_received += at;
+    return at;
+}
+
+enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size_t len, size_t *used)
+{
+    CALL();
+    TURN(sync, WHAT_SYNC);
+    if (!HAS_TURN(sync) || (!data && len > 0)) {
+        MISUSE("sync or data is NULL");
+        return SOMA_E_INVALID;
+    }
+    const size_t at = feed(sync, data, len);
     if (used)
         *used = at;
     if (sync->phase == FAILED)
@@ -283,12 +290,8 @@ static void say_some(struct soma_sync *sync)
         (void)soma__sync_fail(sync, SOMA_E_NOMEM, "no memory for what is to be sent");
 }
 
-enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t *len)
+static enum soma_status drain(struct soma_sync *sync, void *buf, size_t cap, size_t *len)
 {
-    if (!LIVES(sync, WHAT_SYNC) || !len || (!buf && cap > 0)) {
-        MISUSE("sync, buf or len is NULL");
-        return SOMA_E_INVALID;
-    }
     say_some(sync);
     struct wire_out *out = &sync->out;
     const size_t waiting = out->len - sync->out_at;
@@ -306,6 +309,17 @@ enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t 
     return sync->phase == OVER ? SOMA_END : SOMA_OK;
 }
 
+enum soma_status soma_sync_drain(soma_sync *sync, void *buf, size_t cap, size_t *len)
+{
+    CALL();
+    TURN(sync, WHAT_SYNC);
+    if (!HAS_TURN(sync) || !len || (!buf && cap > 0)) {
+        MISUSE("sync, buf or len is NULL");
+        return SOMA_E_INVALID;
+    }
+    return drain(sync, buf, cap, len);
+}
+
 /* ---- The whole session ---- */
 
 /* A program's answer that is not SOMA_OK. */
@@ -320,10 +334,12 @@ static enum soma_status send_all(struct soma_sync *sync, void *buf, size_t cap, 
 {
     for (;;) {
         size_t len;
-        const enum soma_status status = soma_sync_drain(sync, buf, cap, &len);
+        const enum soma_status status = drain(sync, buf, cap, &len);
         if (status != SOMA_OK || len == 0)
             return status;
+        CALLOUT_BEGINS(NULL);
         const enum soma_status sent = send(buf, len, ctx);
+        CALLOUT_ENDS("soma_sync_run_wait");
         if (sent != SOMA_OK)
             return io_failed(sync, sent);
     }
@@ -333,7 +349,9 @@ static enum soma_status send_all(struct soma_sync *sync, void *buf, size_t cap, 
 
 enum soma_status soma_sync_run_wait(soma_sync *sync, soma_sync_send_fn send, soma_sync_receive_fn receive, void *ctx)
 {
-    if (!LIVES(sync, WHAT_SYNC) || !send || !receive) {
+    CALL();
+    TURN(sync, WHAT_SYNC);
+    if (!HAS_TURN(sync) || !send || !receive) {
         MISUSE("sync, send or receive is NULL");
         return SOMA_E_INVALID;
     }
@@ -343,9 +361,11 @@ enum soma_status soma_sync_run_wait(soma_sync *sync, soma_sync_send_fn send, som
     enum soma_status status;
     while ((status = send_all(sync, buf, RUN_BYTES, send, ctx)) == SOMA_OK) {
         size_t len = 0;
+        CALLOUT_BEGINS(NULL);
         const enum soma_status received = receive(buf, RUN_BYTES, &len, ctx);
+        CALLOUT_ENDS("soma_sync_run_wait");
         if (received == SOMA_OK && len > 0 && len <= RUN_BYTES)
-            (void)soma_sync_feed(sync, buf, len, NULL); /* an error comes again when all is sent */
+            (void)feed(sync, buf, len); /* an error comes again when all is sent */
         else
             (void)io_failed(sync, received);
     }

@@ -26,7 +26,12 @@ struct copy {
 
 static enum soma_status told(const struct copy *copy)
 {
-    return copy->progress ? copy->progress(copy->done, copy->total, copy->ctx) : SOMA_OK;
+    if (!copy->progress)
+        return SOMA_OK;
+    CALLOUT_BEGINS(NULL);
+    const enum soma_status answer = copy->progress(copy->done, copy->total, copy->ctx);
+    CALLOUT_ENDS("soma_*_copy");
+    return answer;
 }
 
 /* ---- Words ---- */

@@ -754,6 +754,277 @@ static void retired_frees(void)
     soma_barrier_wait();
 }
 
+/* ---- Functions of the program's that Soma calls ---- */
+
+static soma_u64 *own_map; /* the one that the functions below belong to */
+
+static void enters_and_stays(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+    soma_read_enter();
+}
+
+static void frees_its_map(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+    soma_u64_free(own_map);
+}
+
+static void looks_and_frees(uint64_t value, void *ctx)
+{
+    soma_read_enter();
+    need(soma_u64_get(ctx, 1, NULL) == SOMA_OK && soma_u64_put(ctx, value, 1, NULL) > 0);
+    soma_read_exit();
+    need(soma_retire(free, malloc(1)) == SOMA_OK);
+}
+
+static void retire_with(void (*value_retire)(uint64_t value, void *ctx), void *ctx)
+{
+    const struct soma_u64_options options = {.value_retire = value_retire, .ctx = ctx};
+    need(soma_u64_new(&options, &own_map) == SOMA_OK && soma_u64_put(own_map, 1, 2, NULL) == SOMA_INSERTED);
+    soma_u64_free(own_map);
+}
+
+static void retire_enters(void)
+{
+    retire_with(enters_and_stays, NULL);
+    soma_read_exit();
+}
+
+static void retire_frees(void)
+{
+    retire_with(frees_its_map, NULL);
+}
+
+static void retire_looks(void)
+{
+    soma_u64 *other = words_map();
+    retire_with(looks_and_frees, other);
+    soma_u64_free(other);
+}
+
+static atomic_bool inside;
+static atomic_bool told;
+
+static void *stays_inside(void *arg)
+{
+    soma_read_enter();
+    inside = true;
+    while (!told)
+        sleep_ms(1);
+    soma_read_exit();
+    return arg;
+}
+
+/* Another thread stays inside until a stall has been told of, once. */
+static void stall_with(soma_stall_fn stall)
+{
+    const struct soma_u64_options options = {.stall = stall, .stall_ns = 1};
+    pthread_t reader;
+    need(soma_u64_new(&options, &own_map) == SOMA_OK && pthread_create(&reader, NULL, stays_inside, NULL) == 0);
+    while (!inside)
+        sleep_ms(1);
+    for (uint64_t i = 0; !told; i++)
+        need(soma_u64_put(own_map, i % 100, i, NULL) > 0 && soma_u64_remove(own_map, i % 100, NULL) > 0);
+    pthread_join(reader, NULL);
+    soma_u64_free(own_map);
+}
+
+static void stall_synchronizes(const struct soma_stall *stall, void *ctx)
+{
+    (void)stall, (void)ctx;
+    soma_synchronize_wait();
+    told = true;
+}
+
+static void stall_drains(const struct soma_stall *stall, void *ctx)
+{
+    (void)stall, (void)ctx;
+    soma_barrier_wait();
+    told = true;
+}
+
+static void stall_frees_map(const struct soma_stall *stall, void *ctx)
+{
+    frees_its_map(0, ctx);
+    told = stall->waited_ns > 0;
+}
+
+static void stall_fills(const struct soma_stall *stall, void *ctx)
+{
+    (void)stall, (void)ctx;
+    const struct soma_map_options options = {.flags = SOMA_WAIT_AT_LIMIT, .deferred_bytes_max = 1 << 16};
+    soma_map *full = NULL;
+    static char value[1 << 12];
+    need(soma_map_new(&options, &full) == SOMA_OK);
+    for (int i = 0; i < 1000 && soma_map_put(full, "key", 3, value, sizeof value, NULL) > 0; i++)
+        value[0]++;
+    told = true;
+    soma_map_free(full);
+}
+
+static void stall_looks_up(const struct soma_stall *stall, void *ctx)
+{
+    (void)ctx;
+    soma_read_enter();
+    need(stall->waited_ns > 0 && soma_u64_get(own_map, 1000, NULL) == SOMA_ABSENT);
+    soma_read_exit();
+    need(soma_u64_put(own_map, 1000, 1, NULL) > 0);
+    told = true;
+}
+
+static void stall_waits(void)
+{
+    stall_with(stall_synchronizes);
+}
+
+static void stall_barrier(void)
+{
+    stall_with(stall_drains);
+}
+
+static void stall_frees(void)
+{
+    stall_with(stall_frees_map);
+}
+
+static void stall_at_limit(void)
+{
+    stall_with(stall_fills);
+}
+
+static void stall_looks(void)
+{
+    stall_with(stall_looks_up);
+}
+
+static enum soma_status diff_closes_view(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference;
+    soma_view_close(ctx);
+    return SOMA_END;
+}
+
+static enum soma_status diff_leaves_open(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference, (void)ctx;
+    soma_read_enter();
+    return SOMA_END;
+}
+
+static enum soma_status diff_copies(const struct soma_difference *difference, void *ctx)
+{
+    soma_read_enter();
+    need(soma_u64_put(ctx, difference->word.key + 1000, difference->word.after, NULL) > 0);
+    soma_read_exit();
+    return SOMA_OK;
+}
+
+/* The second view is closed by the function, if that is what it does. */
+static void diff_with(soma_diff_fn fn, bool closes)
+{
+    soma_u64 *map = words_map();
+    soma_view *a = NULL;
+    soma_view *b = NULL;
+    need(soma_u64_view_open(map, &a) == SOMA_OK && soma_u64_put(map, 1, 9, NULL) == SOMA_REPLACED &&
+         soma_u64_view_open(map, &b) == SOMA_OK);
+    (void)soma_diff_views(a, b, fn, closes ? (void *)b : (void *)map);
+    if (closes)
+        return;
+    soma_view_close(a);
+    soma_view_close(b);
+    soma_u64_free(map);
+}
+
+static void diff_closes(void)
+{
+    diff_with(diff_closes_view, true);
+}
+
+static void diff_enters(void)
+{
+    diff_with(diff_leaves_open, false);
+    soma_read_exit();
+}
+
+static void diff_right(void)
+{
+    diff_with(diff_copies, false);
+}
+
+static soma_sync *target;
+
+static enum soma_status change_feeds(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference, (void)ctx;
+    return soma_sync_feed(target, "", 1, NULL) == SOMA_E_INVALID ? SOMA_E_IO : SOMA_OK;
+}
+
+static enum soma_status change_closes(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference, (void)ctx;
+    soma_sync_close(target);
+    return SOMA_E_IO;
+}
+
+static enum soma_status change_looks(const struct soma_difference *difference, void *ctx)
+{
+    (void)difference;
+    struct soma_sync_result so_far;
+    soma_sync_outcome(target, &so_far);
+    return soma_u64_put(ctx, 2000, 1, NULL) > 0 ? SOMA_OK : SOMA_E_IO;
+}
+
+static enum soma_status pump(soma_sync *from, soma_sync *to)
+{
+    char bytes[256];
+    size_t len = 0;
+    enum soma_status status = soma_sync_drain(from, bytes, sizeof bytes, &len);
+    while (status == SOMA_OK && len > 0) {
+        status = soma_sync_feed(to, bytes, len, NULL);
+        if (status == SOMA_OK)
+            status = soma_sync_drain(from, bytes, sizeof bytes, &len);
+    }
+    return status;
+}
+
+static void session_with(soma_diff_fn change)
+{
+    const struct soma_u64_options options = {.seed = {1, 2}, .flags = SOMA_DIGEST, .digest_key = {3, 4}};
+    soma_u64 *maps[2] = {NULL, NULL};
+    soma_sync *source = NULL;
+    soma_u64 *other = words_map();
+    const struct soma_sync_options sides[2] = {{.role = SOMA_SYNC_SOURCE, .initiator = true},
+                                               {.role = SOMA_SYNC_TARGET, .change = change, .ctx = other}};
+    need(soma_u64_new(&options, &maps[0]) == SOMA_OK && soma_u64_new(&options, &maps[1]) == SOMA_OK &&
+         soma_u64_put(maps[0], 1, 1, NULL) == SOMA_INSERTED &&
+         soma_u64_sync_open(maps[0], &sides[0], &source) == SOMA_OK &&
+         soma_u64_sync_open(maps[1], &sides[1], &target) == SOMA_OK);
+    while (pump(source, target) == SOMA_OK && pump(target, source) == SOMA_OK) {
+    }
+    need((soma_u64_get(maps[1], 1, NULL) == SOMA_OK) == (change == change_looks));
+    soma_sync_close(source);
+    soma_sync_close(target);
+    soma_u64_free(maps[0]);
+    soma_u64_free(maps[1]);
+    soma_u64_free(other);
+}
+
+static void session_fed(void)
+{
+    session_with(change_feeds);
+}
+
+static void session_closed(void)
+{
+    session_with(change_closes);
+}
+
+static void session_right(void)
+{
+    session_with(change_looks);
+}
+
 /* ---- Arguments ---- */
 
 static void options_unset(void)
@@ -814,6 +1085,14 @@ static void real_map(void)
 #define IN_CALLBACK                                                                                                    \
     "called by the callback of an update, which may run several times, and only looks things up: do it after the "     \
     "update has returned"
+
+#define IN_STALL                                                                                                       \
+    "called by a stall function, which must not wait for the reader that it is told of: note it, and wait elsewhere"
+#define OF_THE_MAP                                                                                                     \
+    "called by a function of this word map's, its stall or value_retire, in the middle of a call on it: free it "      \
+    "elsewhere"
+#define LEFT_OPEN                                                                                                      \
+    "the callback has left a read section open, or closed one that it did not open: close in it just what it opens"
 
 const struct rule rules[] = {
     {"lookup-outside", lookup_outside, "soma_map_get_ref: " OUTSIDE, lookup_inside, 0, NULL},
@@ -912,6 +1191,27 @@ const struct rule rules[] = {
      "soma_barrier_wait: called inside a read section or a retired call, where it would wait for itself: call it "
      "outside",
      retired_frees, 0, NULL},
+    {"retire-enters", retire_enters, "soma_u64_options.value_retire: " LEFT_OPEN, retire_looks, 0, NULL},
+    {"retire-frees", retire_frees, "soma_u64_free: " OF_THE_MAP, retire_looks, 0, NULL},
+    {"stall-waits", stall_waits, "soma_synchronize_wait: " IN_STALL, stall_looks, 0, NULL},
+    {"stall-barrier", stall_barrier, "soma_barrier_wait: " IN_STALL, stall_looks, 0, NULL},
+    {"stall-frees", stall_frees, "soma_u64_free: " OF_THE_MAP, stall_looks, 0, NULL},
+    {"stall-at-limit", stall_at_limit,
+     "soma_map_put: called by a stall function on a map that waits at its cap, which is for readers: update another "
+     "one in it",
+     stall_looks, 0, NULL},
+    {"diff-closes", diff_closes,
+     "soma_view_close: 1 views, cursors or sessions on this view are open: close them first; until the program ends, "
+     "its memory stays",
+     diff_right, SAYS_MORE, NULL},
+    {"diff-enters", diff_enters, "soma_diff_views: " LEFT_OPEN, diff_right, 0, NULL},
+    {"session-fed", session_fed,
+     "soma_sync_feed: the code that has called this function, or was interrupted by it, is in a call on this session: "
+     "it is for one call at a time; open one for each thread",
+     session_right, 0, NULL},
+    {"session-closed", session_closed,
+     "soma_sync_close: called by a function that a call on this session has called: do it after that call",
+     session_right, 0, NULL},
     {"options-unset", options_unset, "soma_u64_new: out is NULL, or options.struct_size is of no known release",
      options_set, 0, NULL},
     {"flags-unknown", flags_unknown, "soma_map_new: options.flags has an unknown bit", options_set, 0, NULL},
