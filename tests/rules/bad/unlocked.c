@@ -72,3 +72,120 @@ void cache_drop(struct cache *cache, const char *name)
 {
     g_hash_table_remove(cache->entries, name); /* finds: unlocked */
 }
+
+/* Called with a lock here, and without one there. */
+static void *look_up(const char *name)
+{
+    return g_hash_table_lookup(names, name); /* finds: unlocked */
+}
+
+void *look_up_locking(const char *name)
+{
+    pthread_mutex_lock(&names_lock);
+    void *value = look_up(name);
+    pthread_mutex_unlock(&names_lock);
+    return value;
+}
+
+int is_there(const char *name)
+{
+    return look_up(name) != NULL;
+}
+
+/* Called when the lock has been let go. */
+static void drop(const char *name)
+{
+    g_hash_table_remove(names, name); /* finds: unlocked */
+}
+
+void drop_late(const char *name)
+{
+    pthread_mutex_lock(&names_lock);
+    int there = g_hash_table_contains(names, name);
+    pthread_mutex_unlock(&names_lock);
+    if (there)
+        drop(name);
+}
+
+/* Called behind another lock. */
+static void clear(void)
+{
+    g_hash_table_remove_all(names); /* finds: unlocked */
+}
+
+void clear_behind_another(void)
+{
+    pthread_mutex_lock(&items_lock);
+    clear();
+    pthread_mutex_unlock(&items_lock);
+}
+
+/* Must not be called with names_lock held by another thread for long. Others have its address. */
+static void note(void *name)
+{
+    g_hash_table_insert(names, name, name); /* finds: unlocked */
+}
+
+void note_now(char *name)
+{
+    pthread_mutex_lock(&names_lock);
+    note(name);
+    pthread_mutex_unlock(&names_lock);
+}
+
+void (*notes(void))(void *)
+{
+    return note;
+}
+
+/* Called by a function that is called by anybody. */
+static unsigned count(void)
+{
+    return g_hash_table_size(names); /* finds: unlocked */
+}
+
+unsigned count_all(void)
+{
+    return count();
+}
+
+/* With the lock in every call of this file, but others may call it. */
+void of_others(const char *name)
+{
+    g_hash_table_remove(names, name); /* finds: unlocked */
+}
+
+void drop_now(const char *name)
+{
+    pthread_mutex_lock(&names_lock);
+    of_others(name);
+    pthread_mutex_unlock(&names_lock);
+}
+
+/* In turns, and nobody begins with the lock. */
+static void odd(unsigned n);
+
+static void even(unsigned n)
+{
+    g_hash_table_remove(names, GUINT_TO_POINTER(n)); /* finds: unlocked */
+    if (n)
+        odd(n - 1);
+}
+
+static void odd(unsigned n)
+{
+    if (n)
+        even(n - 1);
+}
+
+/* One table of its own, and the file's. */
+unsigned sizes(void)
+{
+    unsigned n = 0;
+    {
+        GHashTable *others = g_hash_table_new(g_str_hash, g_str_equal);
+        n += g_hash_table_size(others);
+        g_hash_table_destroy(others);
+    }
+    return n + g_hash_table_size(names); /* finds: unlocked */
+}
