@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: ISC */
 /* Tables of uthash's behind mutexes. */
+#include <inttypes.h>
 #include <pthread.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <uthash.h>
 
@@ -14,7 +16,7 @@ struct visit {
 static struct visit *visits = NULL;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-void visited(int page)
+static void visited(int page)
 {
     struct visit *v;
     pthread_mutex_lock(&lock);
@@ -30,7 +32,7 @@ void visited(int page)
     pthread_mutex_unlock(&lock);
 }
 
-void spent(int page, uint64_t bytes)
+static void spent(int page, uint64_t bytes)
 {
     struct visit *v;
     pthread_mutex_lock(&lock);
@@ -44,7 +46,7 @@ void spent(int page, uint64_t bytes)
     pthread_mutex_unlock(&lock);
 }
 
-void first_seen(int page, uint64_t when)
+static void first_seen(int page, uint64_t when)
 {
     struct visit *v;
     pthread_mutex_lock(&lock);
@@ -58,7 +60,7 @@ void first_seen(int page, uint64_t when)
     pthread_mutex_unlock(&lock);
 }
 
-uint64_t how_often(int page)
+static uint64_t how_often(int page)
 {
     struct visit *v;
     uint64_t n = 0;
@@ -70,7 +72,7 @@ uint64_t how_often(int page)
     return n;
 }
 
-void forget(int page)
+static void forget(int page)
 {
     struct visit *v;
     pthread_mutex_lock(&lock);
@@ -80,4 +82,18 @@ void forget(int page)
         free(v);
     }
     pthread_mutex_unlock(&lock);
+}
+
+int main(void)
+{
+    START /* what is done by hand: the map is made */
+        for (int i = 0; i < 10; i++)
+    {
+        first_seen(i % 3, 10 * i);
+        visited(i % 4);
+        spent(i % 5, 100);
+    }
+    forget(1);
+    printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", how_often(0), how_often(1), how_often(2), how_often(4));
+    return 0;
 }
