@@ -2,7 +2,8 @@
 // uthash-to-soma: an uthash table with an integer value behind a mutex becomes a map without one: soma_u64 if its keys are integers, soma_map if strings.
 //
 // Only critical sections that are one of these idioms, and nothing else, are rewritten; their locks go. The declaration of the head follows.
-// What is left of the table then does not compile, and is yours, as is the struct. Values that are read must be uint64_t.
+// What is left of the table then does not compile, and is yours, as is the struct; and so is the making of the map, which uthash
+// does by itself: the declaration does not compile, either, since a map that nobody makes would only answer SOMA_E_INVALID. Values that are read must be uint64_t.
 // Of string keys the characters are the map's key, without the NUL; a key that is a call would be made twice, and is left alone.
 
 @put_new@
@@ -242,13 +243,15 @@ identifier call =~ "^soma_u64_";
 @@
 identifier is_map.t;
 identifier s;
+typedef soma_u64;
+symbol to_be_made_with_soma_u64_new;
 @@
 (
 - struct s *t = NULL;
-+ soma_u64 *t;
++ soma_u64 *t = to_be_made_with_soma_u64_new;
 |
 - struct s *t;
-+ soma_u64 *t;
++ soma_u64 *t = to_be_made_with_soma_u64_new;
 )
 
 @is_string_map@
@@ -260,13 +263,15 @@ identifier call =~ "^soma_map_";
 @@
 identifier is_string_map.t;
 identifier s;
+typedef soma_map;
+symbol to_be_made_with_soma_map_new;
 @@
 (
 - struct s *t = NULL;
-+ soma_map *t;
++ soma_map *t = to_be_made_with_soma_map_new;
 |
 - struct s *t;
-+ soma_map *t;
++ soma_map *t = to_be_made_with_soma_map_new;
 )
 
 @@

@@ -21,8 +21,8 @@ struct size {
     UT_hash_handle hh;
 };
 
-static soma_map *visits;
-static soma_map *sizes;
+static soma_map *visits = to_be_made_with_soma_map_new;
+static soma_map *sizes = to_be_made_with_soma_map_new;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void visited(const char *page)

@@ -14,7 +14,7 @@ struct visit {
     UT_hash_handle hh;
 };
 
-static soma_u64 *visits;
+static soma_u64 *visits = to_be_made_with_soma_u64_new;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
 static void visited(int page)
