@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: ISC */
 /* instructions.c - one call, over and over, for perf/instructions to count under callgrind.
  *
- *     instructions NAME TIMES     NAME: --list prints them. Only what the first release of the maps had, so that older ones build it. */
+ *     instructions NAME TIMES     NAME: --list prints them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,11 +12,33 @@
 
 static soma_u64 *words;
 static soma_map *bytes;
+static volatile uint64_t used;
 
 static void word_get(uint64_t key)
 {
     uint64_t value;
     soma_u64_get(words, key, &value);
+}
+
+/* A value that is used while it cannot go: in a section, or by a function. */
+static void word_section_get(uint64_t key)
+{
+    uint64_t value;
+    soma_read_enter();
+    if (soma_u64_get(words, key, &value) == SOMA_OK)
+        used += value;
+    soma_read_exit();
+}
+
+static void use_word(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key;
+    *(volatile uint64_t *)ctx += value;
+}
+
+static void word_get_with(uint64_t key)
+{
+    soma_u64_get_with(words, key, use_word, (void *)&used);
 }
 
 static void word_get_absent(uint64_t key)
@@ -76,6 +98,26 @@ static void text_put(uint64_t key)
     soma_map_put(bytes, &text, sizeof text, &key, sizeof key, NULL);
 }
 
+static void bytes_section_get(uint64_t key)
+{
+    struct soma_bytes value;
+    soma_read_enter();
+    if (soma_map_get_ref(bytes, &key, sizeof key, &value) == SOMA_OK)
+        used += *(const char *)value.data;
+    soma_read_exit();
+}
+
+static void use_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)key, (void)key_len;
+    *(volatile uint64_t *)ctx += *(const char *)value.data;
+}
+
+static void bytes_get_with(uint64_t key)
+{
+    soma_map_get_with(bytes, &key, sizeof key, use_bytes, (void *)&used);
+}
+
 static void bytes_put(uint64_t key)
 {
     soma_map_put(bytes, &key, sizeof key, "another", 7, NULL);
@@ -93,12 +135,16 @@ static const struct {
 } calls[] = {
     {"u64-get", word_get},
     {"u64-get-absent", word_get_absent},
+    {"u64-section-get", word_section_get},
+    {"u64-get-with", word_get_with},
     {"u64-put", word_put},
     {"u64-fetch-add", word_fetch_add},
     {"u64-remove-put", word_remove_put},
     {"map-get", bytes_get},
     {"map-get-text", text_get},
     {"map-absent-text", text_get_absent},
+    {"map-section-get", bytes_section_get},
+    {"map-get-with", bytes_get_with},
     {"map-put", bytes_put},
     {"map-put-text", text_put},
     {"map-remove-put", bytes_remove_put},

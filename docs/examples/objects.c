@@ -53,6 +53,18 @@ static void open_session(uint64_t number)
     }
 }
 
+/* While this runs the session cannot be freed, whoever removes it. */
+static void count_hit(uint64_t number, struct session *session, void *ctx)
+{
+    (void)ctx;
+    atomic_fetch_add(&session->hits, session->number == number);
+}
+
+static void hit_shortly(uint64_t number)
+{
+    (void)sessions_get_with(table, number, count_hit, NULL);
+}
+
 /* Between enter and exit the session cannot be freed, whoever removes it. */
 static void hit(uint64_t number)
 {
@@ -73,8 +85,10 @@ static void *worker(void *arg)
             open_session(number);
         else if (i % 8 == 1)
             (void)sessions_remove(table, number, NULL); /* value_retire gets it, later */
-        else
+        else if (i % 8 == 2)
             hit(number);
+        else
+            hit_shortly(number);
     }
     return NULL;
 }

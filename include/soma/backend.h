@@ -18,7 +18,7 @@
  * What the two mutex back-ends promise as well: each call takes effect at one instant, old values are exact, errors change
  * nothing, value_retire is called after all read sections that could have seen the value. What differs there:
  *   - Progress: every call may wait for another thread's, which holds the mutex. They are the only maps here that lock.
- *   - Borrowed values (soma_any_map_get_ref(), `old`, `present`, `actual`, get_many) are copies made under the lock, which
+ *   - Borrowed values (soma_any_map_get_ref(), soma_any_map_get_with(), `old`, `present`, `actual`, get_many) are copies made under the lock, which
  *     are given back when the caller's read section has ended. So these calls allocate, and may answer SOMA_E_NOMEM.
  *   - Cursors go through a copy of the map, made under all its locks, in the order of the keys; their tokens are places in that
  *     copy and good for that cursor only. They cannot be opened inside the caller's own read section (SOMA_E_INVALID).
@@ -104,11 +104,12 @@ SOMA_API soma_u64 *soma_any_u64_raw(const soma_any_u64 *map);
 
 /**
  * soma_any_u64_free() - as soma_u64_free(); and so all that follow: each as the call of soma_u64_ with its name, but for what is
- * said at the head of this file. soma_any_u64_update() runs its function never under a lock, so that it may look things
+ * said at the head of this file. soma_any_u64_update() and soma_any_u64_get_with() run their functions never under a lock, so that it may look things
  * up in any map; it runs again if the value has changed meanwhile.
  */
 SOMA_API void soma_any_u64_free(soma_any_u64 *map);
 SOMA_API enum soma_status soma_any_u64_get(const soma_any_u64 *map, uint64_t key, uint64_t *value);
+SOMA_API enum soma_status soma_any_u64_get_with(const soma_any_u64 *map, uint64_t key, soma_u64_with_fn fn, void *ctx);
 SOMA_API size_t soma_any_u64_get_many(const soma_any_u64 *map, const uint64_t *keys, size_t n, uint64_t *values,
                                       bool *found);
 SOMA_API enum soma_status soma_any_u64_put(soma_any_u64 *map, uint64_t key, uint64_t value, uint64_t *old);
@@ -156,6 +157,8 @@ SOMA_API enum soma_status soma_any_map_get_copy(const soma_any_map *map, const v
                                                 size_t cap, size_t *len);
 SOMA_API enum soma_status soma_any_map_get_ref(const soma_any_map *map, const void *key, size_t key_len,
                                                struct soma_bytes *value);
+SOMA_API enum soma_status soma_any_map_get_with(const soma_any_map *map, const void *key, size_t key_len,
+                                                soma_map_with_fn fn, void *ctx);
 SOMA_API size_t soma_any_map_get_many(const soma_any_map *map, const struct soma_bytes *keys, size_t n,
                                       struct soma_bytes *values, bool *found);
 SOMA_API enum soma_status soma_any_map_put(soma_any_map *map, const void *key, size_t key_len, const void *value,

@@ -22,6 +22,7 @@
 #define soma_u64_new soma_any_u64_new
 #define soma_u64_free soma_any_u64_free
 #define soma_u64_get soma_any_u64_get
+#define soma_u64_get_with soma_any_u64_get_with
 #define soma_u64_get_many soma_any_u64_get_many
 #define soma_u64_put soma_any_u64_put
 #define soma_u64_put_new soma_any_u64_put_new
@@ -44,6 +45,7 @@
 #define soma_map_free soma_any_map_free
 #define soma_map_get_copy soma_any_map_get_copy
 #define soma_map_get_ref soma_any_map_get_ref
+#define soma_map_get_with soma_any_map_get_with
 #define soma_map_get_many soma_any_map_get_many
 #define soma_map_put soma_any_map_put
 #define soma_map_put_new soma_any_map_put_new

@@ -102,6 +102,16 @@ struct soma_map_options {
 typedef enum soma_status (*soma_map_update_fn)(const void *key, size_t key_len, bool present, struct soma_bytes *value,
                                                void *ctx);
 
+/**
+ * soma_map_with_fn - what soma_map_get_with() calls on what it finds.
+ * @key, @key_len: the key, as given to soma_map_get_with().
+ * @value: the value, aligned to 8; borrowed until the function returns. A word of 8 bytes is a copy, which does not change.
+ * @ctx:   as given to soma_map_get_with(); where it leaves what it finds out.
+ *
+ * What it may do: as soma_u64_with_fn.
+ */
+typedef void (*soma_map_with_fn)(const void *key, size_t key_len, struct soma_bytes value, void *ctx);
+
 /* ---- Lifecycle ---- */
 
 /**
@@ -148,6 +158,17 @@ SOMA_API enum soma_status soma_map_get_copy(const soma_map *map, const void *key
  */
 SOMA_API enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t key_len,
                                            struct soma_bytes *value);
+
+/**
+ * soma_map_get_with() - look a key up, and call a function on its value, which is not copied and needs no section.
+ * @fn:  called once if the key is there, else not; see soma_map_with_fn. Not NULL.
+ * @ctx: handed to @fn.
+ *
+ * As soma_u64_get_with().
+ * Return: SOMA_OK found, @fn has run · SOMA_ABSENT · SOMA_E_INVALID.
+ */
+SOMA_API enum soma_status soma_map_get_with(const soma_map *map, const void *key, size_t key_len, soma_map_with_fn fn,
+                                            void *ctx);
 
 /**
  * soma_map_get_many() - look up n keys, overlapping their memory accesses.

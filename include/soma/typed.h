@@ -28,6 +28,7 @@
  *     where the same call without an out pointer would wait.
  *   - NAME_update() takes a NAME_update_fn, which sees the key and the value in their own types. *value is all zero
  *     bytes if the key is absent.
+ *   - NAME_get_with(), not with SOMA_TYPED_BYTES, takes a NAME_with_fn, likewise.
  *   - NAME_fetch_add() adds modulo two to the power of the type's bits, and the result is exactly that value: nothing
  *     carries over into what a later cas or get compares.
  *   - NAME_raw() is the map underneath, for calls that the template lacks. Keep the types yourself there.
@@ -104,6 +105,9 @@ SOMA_TYPED_ASSERT(sizeof(SOMA_TYPED_V) <= 8, "a value of more than 8 bytes needs
 /** As soma_u64_update_fn, in these types. */
 typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(SOMA_TYPED_K key, bool present, SOMA_TYPED_V *value, void *ctx);
 
+/** As soma_u64_with_fn, in these types. */
+typedef void (*SOMA_TYPED_FN(_with_fn))(SOMA_TYPED_K key, SOMA_TYPED_V value, void *ctx);
+
 /** NAME_raw() - the map underneath. */
 static inline soma_u64 *SOMA_TYPED_FN(_raw)(struct SOMA_TYPED_NAME *map)
 {
@@ -178,6 +182,27 @@ static inline enum soma_status SOMA_TYPED_FN(_get)(const struct SOMA_TYPED_NAME 
     if (value && status == SOMA_OK)
         *value = SOMA_TYPED_FN(_value_of)(word);
     return status;
+}
+
+/* What travels through soma_u64_get_with() as its ctx. */
+struct SOMA_TYPED_FN(_with_call) {
+    SOMA_TYPED_FN(_with_fn) fn;
+    void *ctx;
+};
+
+static inline void SOMA_TYPED_FN(_with_step)(uint64_t key, uint64_t word, void *ctx)
+{
+    const struct SOMA_TYPED_FN(_with_call) *call = (const struct SOMA_TYPED_FN(_with_call) *)ctx;
+    call->fn(SOMA_TYPED_FN(_key_of)(key), SOMA_TYPED_FN(_value_of)(word), call->ctx);
+}
+
+/** NAME_get_with() - see soma_u64_get_with(). */
+static inline enum soma_status SOMA_TYPED_FN(_get_with)(const struct SOMA_TYPED_NAME *map, SOMA_TYPED_K key,
+                                                        SOMA_TYPED_FN(_with_fn) fn, void *ctx)
+{
+    struct SOMA_TYPED_FN(_with_call) call = {fn, ctx};
+    return soma_u64_get_with(SOMA_TYPED_FN(_raw_const)(map), SOMA_TYPED_FN(_word_of_key)(key),
+                             fn ? SOMA_TYPED_FN(_with_step) : NULL, &call);
 }
 
 /** NAME_get_many() - see soma_u64_get_many(). */

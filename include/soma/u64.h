@@ -89,6 +89,16 @@ struct soma_u64_options {
  */
 typedef enum soma_status (*soma_u64_update_fn)(uint64_t key, bool present, uint64_t *value, void *ctx);
 
+/**
+ * soma_u64_with_fn - what soma_u64_get_with() calls on what it finds.
+ * @key, @value: the entry. What @value points to is not retired before the function returns.
+ * @ctx:         as given to soma_u64_get_with(); where it leaves what it finds out.
+ *
+ * It runs once, so it may have effects: it may count a reference up, say. It runs inside a read section of the call's own, so it may
+ * look things up in any map, but must not change one, wait or block; and it must return.
+ */
+typedef void (*soma_u64_with_fn)(uint64_t key, uint64_t value, void *ctx);
+
 /* ---- Lifecycle ---- */
 
 /**
@@ -125,6 +135,18 @@ SOMA_API void soma_u64_free(soma_u64 *map);
  * Return: SOMA_OK found · SOMA_ABSENT · SOMA_E_INVALID.
  */
 SOMA_API enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value);
+
+/**
+ * soma_u64_get_with() - look a key up, and call a function on what is found while it cannot be retired.
+ * @fn:  called once if the key is there, else not; see soma_u64_with_fn. Not NULL.
+ * @ctx: handed to @fn.
+ *
+ * As soma_read_enter(), soma_u64_get(), @fn and soma_read_exit(), at about half the instructions; what the program frees through
+ * liburcu, and not through Soma, is not protected by it. The answer is that of the lookup, before @fn runs: the entry may
+ * leave the map meanwhile.
+ * Return: SOMA_OK found, @fn has run · SOMA_ABSENT · SOMA_E_INVALID.
+ */
+SOMA_API enum soma_status soma_u64_get_with(const soma_u64 *map, uint64_t key, soma_u64_with_fn fn, void *ctx);
 
 /**
  * soma_u64_get_many() - look up n keys, overlapping their memory accesses.

@@ -144,6 +144,20 @@ enum soma_status soma_any_map_get_ref(const soma_any_map *map, const void *key, 
                           : ask_lent(map, VERB_GET, soma__bytes_of(key, key_len), none, none, value);
 }
 
+enum soma_status soma_any_map_get_with(const soma_any_map *map, const void *key, size_t key_len, soma_map_with_fn fn,
+                                       void *ctx)
+{
+    if (LOCK_FREE(map) || !fn)
+        return soma_map_get_with(RAW(map), key, key_len, fn, ctx);
+    struct soma_bytes value;
+    soma_read_enter();
+    const enum soma_status status = ask_lent(map, VERB_GET, soma__bytes_of(key, key_len), none, none, &value);
+    if (status == SOMA_OK)
+        fn(key, key_len, value, ctx);
+    soma_read_exit();
+    return status;
+}
+
 enum soma_status soma_any_map_get_version(const soma_any_map *map, const void *key, size_t key_len, void *buf,
                                           size_t cap, size_t *len, uint64_t *version)
 {

@@ -114,6 +114,19 @@ enum soma_status soma_any_u64_get(const soma_any_u64 *map, uint64_t key, uint64_
     return LOCK_FREE(map) ? soma_u64_get(RAW(map), key, value) : ask(map, VERB_GET, key, 0, 0, value);
 }
 
+enum soma_status soma_any_u64_get_with(const soma_any_u64 *map, uint64_t key, soma_u64_with_fn fn, void *ctx)
+{
+    if (LOCK_FREE(map) || !fn)
+        return soma_u64_get_with(RAW(map), key, fn, ctx);
+    uint64_t value;
+    soma_read_enter();
+    const enum soma_status status = ask(map, VERB_GET, key, 0, 0, &value);
+    if (status == SOMA_OK)
+        fn(key, value, ctx);
+    soma_read_exit();
+    return status;
+}
+
 enum soma_status soma_any_u64_put(soma_any_u64 *map, uint64_t key, uint64_t value, uint64_t *old)
 {
     return LOCK_FREE(map) ? soma_u64_put(RAW(map), key, value, old) : ask(map, VERB_PUT, key, value, 0, old);

@@ -276,8 +276,8 @@ static bool may_write(void)
 {
     if (soma__updating > 0)
         soma__because(
-            "called by the callback of an update, which may run several times, and only looks things up: do it "
-            "after the update has returned");
+            "called by a function that another call runs, which only looks things up: do it after that call has "
+            "returned");
     return soma__updating == 0;
 }
 

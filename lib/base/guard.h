@@ -30,10 +30,10 @@ bool soma__guard_lives(const void *handle, enum soma__what what);
 /* The same, and complains, unless the handle is NULL. */
 bool soma__guard_lives_or_says(const void *handle, enum soma__what what, const char *where);
 
-/* Whether a call may change the map; not inside the callback of an update. */
+/* Whether a call may change the map; not inside a callback that only looks. */
 bool soma__guard_writes(const void *handle, enum soma__what what);
 
-/* How many callbacks of updates the thread is in. */
+/* How many such callbacks the thread is in. */
 extern __thread unsigned soma__updating __attribute__((tls_model("initial-exec")));
 
 /* The map in whose call the thread is in a function of the program's, or NULL. */

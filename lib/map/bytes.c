@@ -452,6 +452,29 @@ enum soma_status soma_map_get_ref(const soma_map *map, const void *key, size_t k
     return node ? SOMA_OK : SOMA_ABSENT;
 }
 
+enum soma_status soma_map_get_with(const soma_map *map, const void *key, size_t key_len, soma_map_with_fn fn, void *ctx)
+{
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_BYTES) || !soma__bytes_ok(key, key_len) || !fn)) {
+        MISUSE("map, key or fn is NULL, or key_len is over SOMA_LEN_MAX");
+        return SOMA_E_INVALID;
+    }
+    const struct key wanted = hashed(&map->core, key, key_len);
+    SOMA_PROBE4(get_begin, map, wanted.hash, key, key_len);
+    const struct soma__section section = soma__section_enter();
+    uint64_t word;
+    const struct soma__node *node = find(&map->core, &wanted, SOMA__NOW, &word);
+    if (node) {
+        const struct soma_bytes value = soma__bytes_entry(node, &word).value;
+        CALLBACK_BEGINS();
+        fn(key, key_len, value, ctx);
+        CALLBACK_ENDS();
+    }
+    soma__section_exit(section);
+    SOMA_PROBE3(get_end, map, wanted.hash, node ? SOMA_OK : SOMA_ABSENT);
+    return node ? SOMA_OK : SOMA_ABSENT;
+}
+
 /* As get_flight() in u64.c. */
 static size_t get_flight(const struct core *core, const struct soma_bytes *keys, size_t n, struct soma_bytes *values,
                          bool *found)

@@ -265,6 +265,30 @@ enum soma_status soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t *value
     return SOMA_OK;
 }
 
+enum soma_status soma_u64_get_with(const soma_u64 *map, uint64_t key, soma_u64_with_fn fn, void *ctx)
+{
+    SOMA_PROBE4(get_begin, map, key, NULL, sizeof key);
+    CALL();
+    if (UNLIKELY(!LIVES(map, WHAT_WORDS) || !fn)) {
+        MISUSE("map or fn is NULL");
+        return SOMA_E_INVALID;
+    }
+    const struct soma__section section = soma__section_enter();
+    const uint64_t hash = soma__mix_hash(&map->core.hash.mix, key);
+    uint64_t value;
+    const enum found found = find(&map->core.dir, hash, &value);
+    const bool hit =
+        UNLIKELY(found == FOUND_MARKED) ? find_at(&map->core, hash, SOMA__NOW, &value) == SOMA_OK : found == FOUND;
+    if (hit) {
+        CALLBACK_BEGINS();
+        fn(key, value, ctx);
+        CALLBACK_ENDS();
+    }
+    soma__section_exit(section);
+    SOMA_PROBE3(get_end, map, key, hit ? SOMA_OK : SOMA_ABSENT);
+    return hit ? SOMA_OK : SOMA_ABSENT;
+}
+
 /* Where a lookup goes on that has found nothing at home: the first edge that leads out of the cell's line. */
 ALWAYS_INLINE uint64_t edge_onward(const struct soma__dir *dir, const struct atom *bucket, uint64_t hash)
 {

@@ -175,7 +175,7 @@ bool soma__section_inside(void);
  * section. */
 const void *soma__section_lend(const void *bytes, size_t len, const char *by);
 
-/* Around the callback of an update: it writes nothing (guard.h), and closes the sections that it opens. */
+/* Around the callback of an update or a lookup: it writes nothing (guard.h), and closes the sections that it opens. */
 uint64_t soma__callback_begins(void);
 void soma__callback_ends(uint64_t depth, const char *where);
 

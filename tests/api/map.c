@@ -2,6 +2,7 @@
 /* map.c - the byte map, call by call: every status of every function, and what it leaves behind. SOMA_E_NOMEM is
  * reached in fault/, SOMA_E_LIMIT in limit.c. */
 #include <limits.h>
+#include <pthread.h>
 #include <criterion/criterion.h>
 
 #include <stdio.h>
@@ -129,6 +130,12 @@ static enum soma_status answer_ok(const void *key, size_t key_len, bool present,
 }
 
 /* Every verb with this map and key, which must be refused. */
+static void not_called(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)key, (void)key_len, (void)value, (void)ctx;
+    cr_assert_fail("the call was refused");
+}
+
 static void refuse_key(soma_map *map, const void *key, size_t len)
 {
     struct soma_bytes out = text(untouched);
@@ -136,6 +143,7 @@ static void refuse_key(soma_map *map, const void *key, size_t len)
     char buf[4] = "abc";
     cr_assert_eq(soma_map_get_copy(map, key, len, buf, sizeof buf, &out.len), SOMA_E_INVALID);
     cr_assert_eq(soma_map_get_ref(map, key, len, &out), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_get_with(map, key, len, not_called, NULL), SOMA_E_INVALID);
     cr_assert_eq(soma_map_put(map, key, len, "v", 1, &out), SOMA_E_INVALID);
     cr_assert_eq(soma_map_put_new(map, key, len, "v", 1, &out), SOMA_E_INVALID);
     cr_assert_eq(soma_map_replace(map, key, len, "v", 1, &out), SOMA_E_INVALID);
@@ -270,6 +278,76 @@ Test(map_get_ref, borrows_for_the_section)
 }
 
 /* ---- Keys and values of all lengths ---- */
+
+struct witness {
+    const soma_map *map;
+    char value[16];
+    size_t len;
+    int runs;
+};
+
+static void witness(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct witness *seen = ctx;
+    seen->runs++;
+    seen->len = value.len;
+    cr_assert_leq(value.len, sizeof seen->value);
+    cr_assert_eq((uintptr_t)value.data % 8, 0);
+    if (value.len > 0)
+        memcpy(seen->value, value.data, value.len);
+    cr_assert_eq(soma_map_get_ref(seen->map, key, key_len, NULL), SOMA_OK, "may look things up");
+    soma_barrier_wait(); /* returns at once, since this is inside a read section */
+}
+
+static void expect_witness(soma_map *map, const char *value)
+{
+    struct witness seen = {.map = map};
+    cr_assert_eq(soma_map_get_with(map, "k", 1, witness, &seen), SOMA_ABSENT);
+    cr_assert_eq(seen.runs, 0, "nothing to be shown");
+    cr_assert_eq(put(map, "k", value, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_get_with(map, "k", 1, witness, &seen), SOMA_OK);
+    cr_assert(seen.runs == 1 && same((struct soma_bytes){seen.value, seen.len}, text(value)));
+    cr_assert_eq(soma_map_remove(map, "k", 1, NULL), SOMA_REMOVED);
+}
+
+Test(map_get_with, shows_what_is_there_once)
+{
+    soma_map *map = fresh();
+    expect_witness(map, "");
+    expect_witness(map, "value");
+    expect_witness(map, "a word's"); /* 8 bytes */
+    expect_witness(map, "longer than that");
+    cr_assert_eq(soma_map_get_with(map, "k", 1, NULL, NULL), SOMA_E_INVALID);
+    soma_map_free(map);
+}
+
+/* A word is shown as it was found, whatever becomes of it meanwhile. */
+static void *add_one(void *map)
+{
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 1, NULL), SOMA_REPLACED);
+    return NULL;
+}
+
+static void sees_a_copy(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    const uint64_t before = 5;
+    pthread_t thread;
+    (void)key, (void)key_len;
+    cr_assert_eq(pthread_create(&thread, NULL, add_one, ctx), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert(same(value, (struct soma_bytes){&before, sizeof before}));
+}
+
+Test(map_get_with, shows_words_as_they_were)
+{
+    soma_map *map = fresh();
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 5, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_map_get_with(map, "n", 1, sees_a_copy, map), SOMA_OK);
+    uint64_t sum = 0;
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 0, &sum), SOMA_REPLACED);
+    cr_assert_eq(sum, 6);
+    soma_map_free(map);
+}
 
 Test(map_bytes, empty_ones_are_like_others)
 {

@@ -108,6 +108,11 @@ Test(typed_word, out_pointers_may_be_null)
     ages_free(map);
 }
 
+static void show(uint32_t key, double value, void *ctx)
+{
+    *(double *)ctx = key + value;
+}
+
 static enum soma_status halve(uint32_t key, bool present, double *value, void *ctx)
 {
     cr_assert_eq(key, UINT32_MAX);
@@ -122,6 +127,12 @@ Test(typed_word, update)
     struct ages *map = fresh_ages();
     bool present = true;
     double value = 0;
+    double shown = 0;
+    cr_assert_eq(ages_put(map, 3, 0.5, NULL), SOMA_INSERTED);
+    cr_assert_eq(ages_get_with(map, 3, show, &shown), SOMA_OK);
+    cr_assert_eq(shown, 3.5);
+    cr_assert_eq(ages_get_with(map, UINT32_MAX, show, &shown), SOMA_ABSENT);
+    cr_assert_eq(ages_get_with(map, 3, NULL, &shown), SOMA_E_INVALID);
     cr_assert_eq(ages_update(map, UINT32_MAX, halve, &present), SOMA_INSERTED);
     cr_assert_not(present);
     cr_assert_eq(ages_update(map, UINT32_MAX, halve, &present), SOMA_REPLACED);

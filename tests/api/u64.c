@@ -2,6 +2,7 @@
 /* u64.c - the word map, call by call: every status of every function, and what it leaves behind. SOMA_E_NOMEM is
  * reached in fault/, SOMA_E_LIMIT in limit.c. */
 #include <limits.h>
+#include <pthread.h>
 #include <criterion/criterion.h>
 
 #include <soma/soma.h>
@@ -288,6 +289,109 @@ Test(u64_fetch_add, wraps)
     cr_assert_eq(soma_u64_fetch_add(map, 9, 0, NULL), SOMA_INSERTED, "adding 0 inserts all the same");
     expect_value(map, 9, 0);
     soma_u64_free(map);
+}
+
+/* ---- get_with ---- */
+
+struct witness {
+    const soma_u64 *map;
+    uint64_t key;
+    uint64_t value;
+    int runs;
+};
+
+static void witness(uint64_t key, uint64_t value, void *ctx)
+{
+    struct witness *seen = ctx;
+    uint64_t looked_up = UNTOUCHED;
+    seen->key = key;
+    seen->value = value;
+    seen->runs++;
+    cr_assert_eq(soma_u64_get(seen->map, key, &looked_up), SOMA_OK, "may look things up");
+    cr_assert_eq(looked_up, value);
+    soma_barrier_wait(); /* returns at once, since this is inside a read section */
+}
+
+Test(u64_get_with, shows_what_is_there_once)
+{
+    soma_u64 *map = fresh();
+    struct witness seen = {.map = map};
+    for (size_t i = 0; i < EXTREMES; i++) {
+        seen.runs = 0;
+        cr_assert_eq(soma_u64_get_with(map, extremes[i], witness, &seen), SOMA_ABSENT);
+        cr_assert_eq(seen.runs, 0, "nothing to be shown");
+        cr_assert_eq(soma_u64_put(map, extremes[i], ~extremes[i], NULL), SOMA_INSERTED);
+        cr_assert_eq(soma_u64_get_with(map, extremes[i], witness, &seen), SOMA_OK);
+        cr_assert(seen.runs == 1 && seen.key == extremes[i] && seen.value == ~extremes[i]);
+    }
+    soma_u64_free(map);
+}
+
+Test(u64_get_with, works_in_chains)
+{
+    soma_u64 *map = fresh();
+    struct witness seen = {.map = map};
+    for (uint64_t key = 0; key < 5000; key++)
+        cr_assert_eq(soma_u64_put(map, key, key * 3, NULL), SOMA_INSERTED);
+    soma_read_enter(); /* also in a section of the caller's own */
+    for (uint64_t key = 0; key < 5000; key++)
+        cr_assert_eq(soma_u64_get_with(map, key, witness, &seen), SOMA_OK);
+    soma_read_exit();
+    cr_assert(seen.runs == 5000 && seen.key == 4999 && seen.value == 4999 * 3);
+    soma_u64_free(map);
+}
+
+Test(u64_get_with, refuses_nothing)
+{
+    soma_u64 *map = fresh();
+    struct witness seen = {.map = map};
+    cr_assert_eq(soma_u64_put(map, 1, 1, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_u64_get_with(map, 1, NULL, NULL), SOMA_E_INVALID);
+    cr_assert_eq(soma_u64_get_with(NULL, 1, witness, &seen), SOMA_E_INVALID);
+    cr_assert_eq(seen.runs, 0);
+    soma_u64_free(map);
+}
+
+/* What a function is shown is not retired before it returns, though it leaves the map meanwhile. */
+static int retired;
+
+static void count_retired(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+    retired++;
+}
+
+static void *remove_and_wait(void *map)
+{
+    cr_assert_eq(soma_u64_remove(map, 1, NULL), SOMA_REMOVED);
+    for (uint64_t key = 100; key < 3000; key++) { /* work enough for what can be retired to be */
+        (void)soma_u64_put(map, key, 0, NULL);
+        (void)soma_u64_remove(map, key, NULL);
+    }
+    return NULL;
+}
+
+static void let_it_go(uint64_t key, uint64_t value, void *ctx)
+{
+    pthread_t thread;
+    (void)key;
+    cr_assert_eq(value, 7);
+    cr_assert_eq(pthread_create(&thread, NULL, remove_and_wait, ctx), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    cr_assert_eq(soma_u64_get(ctx, 1, NULL), SOMA_ABSENT);
+    cr_assert_eq(retired, 0);
+}
+
+Test(u64_get_with, holds_what_it_shows)
+{
+    const struct soma_u64_options options = {.value_retire = count_retired};
+    soma_u64 *map = NULL;
+    cr_assert_eq(soma_u64_new(&options, &map), SOMA_OK);
+    cr_assert_eq(soma_u64_put(map, 1, 7, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_u64_get_with(map, 1, let_it_go, map), SOMA_OK);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    cr_assert_eq(retired, 2901);
 }
 
 /* ---- update ---- */

@@ -485,6 +485,31 @@ Test(view, keeps_what_each_verb_changes)
     }
 }
 
+static void show_word(uint64_t key, uint64_t value, void *ctx)
+{
+    cr_assert_eq(key, KEY);
+    *(uint64_t *)ctx += value;
+}
+
+static void show_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    uint64_t word = 0;
+    cr_assert(key_len == sizeof word && value.len == sizeof word && key);
+    memcpy(&word, value.data, sizeof word);
+    *(uint64_t *)ctx += word;
+}
+
+/* What lookups with a function show, once, of a key that has versions. */
+static void expect_shown(struct both maps, bool there, uint64_t value)
+{
+    const uint64_t key = KEY;
+    const enum soma_status want = there ? SOMA_OK : SOMA_ABSENT;
+    uint64_t shown[2] = {0, 0};
+    cr_assert_eq(soma_u64_get_with(maps.words, key, show_word, &shown[0]), want);
+    cr_assert_eq(soma_map_get_with(maps.bytes, &key, sizeof key, show_bytes, &shown[1]), want);
+    cr_assert(shown[0] == (there ? value : 0) && shown[1] == shown[0]);
+}
+
 /* Each verb after each other, a view between any two. */
 Test(view, keeps_pairs_of_verbs)
 {
@@ -499,6 +524,7 @@ Test(view, keeps_pairs_of_verbs)
             uint64_t now = 0;
             verbs[j].run(maps, KEY);
             const bool there = soma_u64_get(maps.words, KEY, &now) == SOMA_OK;
+            expect_shown(maps, there, now);
             struct views third = look(maps);
             expect_key(first, 5);
             expect_key(second, verbs[i].after[1]);

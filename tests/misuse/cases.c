@@ -731,6 +731,58 @@ static void update_looks(void)
     soma_u64_free(shared_map);
 }
 
+static void with_puts(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)soma_u64_put((soma_u64 *)ctx, key, value + 1, NULL);
+}
+
+static void with_enters(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key, (void)value, (void)ctx;
+    soma_read_enter();
+}
+
+static void with_gets(uint64_t key, uint64_t value, void *ctx)
+{
+    soma_read_enter();
+    need(soma_u64_get((const soma_u64 *)ctx, key, &value) == SOMA_OK);
+    soma_read_exit();
+}
+
+static void with_put_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)soma_map_put((soma_map *)ctx, key, key_len, value.data, value.len, NULL);
+}
+
+static void get_with_writes(void)
+{
+    soma_u64 *map = words_map();
+    need(soma_u64_get_with(map, 1, with_puts, map) == SOMA_OK);
+    soma_u64_free(map);
+}
+
+static void get_with_writes_bytes(void)
+{
+    soma_map *map = bytes_map();
+    need(soma_map_get_with(map, "key", 3, with_put_bytes, map) == SOMA_OK);
+    soma_map_free(map);
+}
+
+static void get_with_enters(void)
+{
+    soma_u64 *map = words_map();
+    need(soma_u64_get_with(map, 1, with_enters, map) == SOMA_OK);
+    soma_read_exit();
+    soma_u64_free(map);
+}
+
+static void get_with_looks(void)
+{
+    soma_u64 *map = words_map();
+    need(soma_u64_get_with(map, 1, with_gets, map) == SOMA_OK);
+    soma_u64_free(map);
+}
+
 static void waits(void *arg)
 {
     (void)arg;
@@ -1083,8 +1135,7 @@ static void real_map(void)
     "1 views, cursors or sessions on this word map are open: close them first; until the program ends, its memory "    \
     "stays"
 #define IN_CALLBACK                                                                                                    \
-    "called by the callback of an update, which may run several times, and only looks things up: do it after the "     \
-    "update has returned"
+    "called by a function that another call runs, which only looks things up: do it after that call has returned"
 
 #define IN_STALL                                                                                                       \
     "called by a stall function, which must not wait for the reader that it is told of: note it, and wait elsewhere"
@@ -1187,6 +1238,12 @@ const struct rule rules[] = {
      update_looks, 0, NULL},
     {"update-answers", update_answers, "soma_u64_update: the callback answered neither OK, REMOVED nor EXISTS",
      update_looks, 0, NULL},
+    {"get-with-writes", get_with_writes, "soma_u64_put: " IN_CALLBACK, get_with_looks, 0, NULL},
+    {"get-with-writes-bytes", get_with_writes_bytes, "soma_map_put: " IN_CALLBACK, get_with_looks, 0, NULL},
+    {"get-with-enters", get_with_enters,
+     "soma_u64_get_with: the callback has left a read section open, or closed one that it did not open: close in it "
+     "just what it opens",
+     get_with_looks, 0, NULL},
     {"retired-waits", retired_waits,
      "soma_barrier_wait: called inside a read section or a retired call, where it would wait for itself: call it "
      "outside",

@@ -179,6 +179,24 @@ static void do_get(struct model *m)
     check_out(m, &d, status, d.there ? SOMA_OK : SOMA_ABSENT);
 }
 
+static void see(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct draft *d = ctx;
+    EXPECT(same((struct soma_bytes){.data = key, .len = key_len}, bytes_of(&d->key)));
+    EXPECT_EQ((uintptr_t)value.data % 8, 0);
+    EXPECT(value.len <= sizeof d->value.bytes);
+    memcpy(d->value.bytes, value.data, value.len); /* a word is a copy, which goes */
+    d->out = (struct soma_bytes){.data = d->value.bytes, .len = value.len};
+}
+
+static void do_get_with(struct model *m)
+{
+    struct draft d;
+    make_draft(m, &d);
+    const enum soma_status status = soma_map_get_with(m->map, d.key.bytes, d.key.len, see, &d);
+    check_out(m, &d, status, d.there ? SOMA_OK : SOMA_ABSENT);
+}
+
 static void do_get_copy(struct model *m)
 {
     struct draft d;
@@ -401,8 +419,9 @@ typedef void (*verb)(struct model *);
 static const verb growing[] = {do_put, do_put, do_put_new, do_put_new, do_put_many, do_fetch_add, do_update, do_get};
 static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if,
                                 do_get,    do_cas,    do_update,      do_get_many};
-static const verb mixed[] = {do_put,       do_put_new, do_replace, do_cas,      do_remove,   do_remove_if,  do_get_copy,
-                             do_fetch_add, do_update,  do_get,     do_get_many, do_put_many, do_remove_many};
+static const verb mixed[] = {do_put,       do_put_new,  do_replace,     do_cas,     do_remove,
+                             do_remove_if, do_get_copy, do_fetch_add,   do_update,  do_get,
+                             do_get_many,  do_put_many, do_remove_many, do_get_with};
 
 static void draw(struct model *m, const verb *verbs, size_t count, size_t steps)
 {

@@ -99,6 +99,22 @@ static void do_get(struct model *m)
     check_out(m, i, status, m->there[i] ? SOMA_OK : SOMA_ABSENT, out, m->there[i]);
 }
 
+static void see(uint64_t key, uint64_t value, void *ctx)
+{
+    uint64_t *seen = ctx;
+    EXPECT_EQ(key, seen[0]);
+    EXPECT_EQ(seen[1], UNTOUCHED);
+    seen[1] = value;
+}
+
+static void do_get_with(struct model *m)
+{
+    const size_t i = some_key(m);
+    uint64_t seen[2] = {m->keys[i], UNTOUCHED};
+    const enum soma_status status = soma_u64_get_with(m->map, m->keys[i], see, seen);
+    check_out(m, i, status, m->there[i] ? SOMA_OK : SOMA_ABSENT, seen[1], m->there[i]);
+}
+
 static void do_put(struct model *m)
 {
     const size_t i = some_key(m);
@@ -290,8 +306,9 @@ typedef void (*verb)(struct model *);
 static const verb growing[] = {do_put, do_put, do_put_new, do_put_new, do_put_many, do_fetch_add, do_update, do_get};
 static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if,
                                 do_get,    do_cas,    do_update,      do_get_many};
-static const verb mixed[] = {do_put,       do_put_new, do_replace, do_cas,      do_remove,   do_remove_if,
-                             do_fetch_add, do_update,  do_get,     do_get_many, do_put_many, do_remove_many};
+static const verb mixed[] = {do_put,       do_put_new,     do_replace, do_cas, do_remove,
+                             do_remove_if, do_fetch_add,   do_update,  do_get, do_get_many,
+                             do_put_many,  do_remove_many, do_get_with};
 
 static void draw(struct model *m, const verb *verbs, size_t count, size_t steps)
 {

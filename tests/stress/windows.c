@@ -72,11 +72,11 @@ static bool allowed(uint64_t first, uint64_t last, bool found, uint64_t value)
     return last / CYCLE * CYCLE >= first; /* a state of absence lies in between */
 }
 
-static void read_one(const struct run *run, uint64_t key)
+static void read_one(const struct run *run, uint64_t key, bool with)
 {
     uint64_t value = 0;
     const uint64_t first = atomic_load(&run->states[key].done);
-    const bool found = run->kind->get(run->map, key, &value) == SOMA_OK;
+    const bool found = (with ? run->kind->get_with : run->kind->get)(run->map, key, &value) == SOMA_OK;
     const uint64_t last = atomic_load(&run->states[key].begun);
     EXPECT(allowed(first, last, found, value));
 }
@@ -102,7 +102,7 @@ static void read_keys(const struct run *run, unsigned index)
     uint64_t looked = 0;
     while (failures() == 0 && !atomic_load(&run->stop)) {
         for (int i = 0; i < 8; i++)
-            read_one(run, rng_below(&rng, run->keys));
+            read_one(run, rng_below(&rng, run->keys), i % 2);
         read_many(run, rng_below(&rng, run->keys));
         looked += 32;
     }

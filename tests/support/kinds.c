@@ -37,6 +37,17 @@ static enum soma_status word_get(void *map, uint64_t key, uint64_t *value)
     return soma_u64_get(map, key, value);
 }
 
+static void word_seen(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key;
+    *(uint64_t *)ctx = value;
+}
+
+static enum soma_status word_get_with(void *map, uint64_t key, uint64_t *value)
+{
+    return soma_u64_get_with(map, key, word_seen, value);
+}
+
 static size_t word_get_many(void *map, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
     return soma_u64_get_many(map, keys, n, values, found);
@@ -221,6 +232,18 @@ static enum soma_status byte_get(void *map, uint64_t key, uint64_t *value)
     soma_read_enter();
     const enum soma_status status = soma_map_get_ref(map, k.bytes, k.len, &borrowed);
     return byte_out(status, status == SOMA_OK, &borrowed, value);
+}
+
+static void byte_seen(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)decode(key, key_len);
+    *(uint64_t *)ctx = decode(value.data, value.len);
+}
+
+static enum soma_status byte_get_with(void *map, uint64_t key, uint64_t *value)
+{
+    const struct encoded k = encode(key);
+    return soma_map_get_with(map, k.bytes, k.len, byte_seen, value);
 }
 
 static size_t byte_get_many(void *map, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
@@ -416,15 +439,15 @@ static enum soma_status byte_remove_many(void *map, const uint64_t *keys, size_t
 }
 
 const struct kind kinds[2] = {
-    {"u64",          word_open,         word_close,      word_get,      word_get_many,
-     word_put,       word_put_new,      word_replace,    word_cas,      word_remove,
-     word_remove_if, word_update,       word_fetch_add,  word_put_many, word_clear,
-     word_count,     word_reserve,      word_shrink,     word_walk,     soma_cursor_next_u64,
-     word_view,      soma_view_get_u64, word_remove_many},
-    {"map",          byte_open,     byte_close, byte_get,      byte_get_many,   byte_put,
-     byte_put_new,   byte_replace,  byte_cas,   byte_remove,   byte_remove_if,  byte_update,
-     byte_fetch_add, byte_put_many, byte_clear, byte_count,    byte_reserve,    byte_shrink,
-     byte_walk,      byte_next,     byte_view,  byte_view_get, byte_remove_many},
+    {"u64",          word_open,         word_close,       word_get,      word_get_many,
+     word_put,       word_put_new,      word_replace,     word_cas,      word_remove,
+     word_remove_if, word_update,       word_fetch_add,   word_put_many, word_clear,
+     word_count,     word_reserve,      word_shrink,      word_walk,     soma_cursor_next_u64,
+     word_view,      soma_view_get_u64, word_remove_many, word_get_with},
+    {"map",          byte_open,     byte_close, byte_get,      byte_get_many,    byte_put,
+     byte_put_new,   byte_replace,  byte_cas,   byte_remove,   byte_remove_if,   byte_update,
+     byte_fetch_add, byte_put_many, byte_clear, byte_count,    byte_reserve,     byte_shrink,
+     byte_walk,      byte_next,     byte_view,  byte_view_get, byte_remove_many, byte_get_with},
 };
 
 void *kind_open(const struct kind *kind, const struct kind_options *options)

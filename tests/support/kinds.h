@@ -49,6 +49,7 @@ struct kind {
     enum soma_status (*view)(void *map, soma_view **view);
     enum soma_status (*view_get)(const soma_view *view, uint64_t key, uint64_t *value);
     enum soma_status (*remove_many)(void *map, const uint64_t *keys, size_t n, bool *found, size_t *done);
+    enum soma_status (*get_with)(void *map, uint64_t key, uint64_t *value);
 };
 
 /* The most keys that one get_many, put_many or remove_many of a kind takes. */
