@@ -24,8 +24,8 @@
  *     copy and good for that cursor only. They cannot be opened inside the caller's own read section (SOMA_E_INVALID).
  *   - No views: SOMA_E_UNSUPPORTED, and so is SOMA_DIGEST_STRONG, which is for views.
  *   - Digests are summed when they are asked for, in a pass.
- *   - No cap on deferred memory, no stall reports: deferred_bytes_max, SOMA_WAIT_AT_LIMIT, stall_ns and stall have no effect, and
- *     nothing answers SOMA_E_LIMIT. Neither have reserve, load_percent, SOMA_HUGE_PAGES and shrink any: uthash knows no such thing.
+ *   - No cap on deferred memory, no stall reports: deferred_bytes_max, value_bytes, SOMA_WAIT_AT_LIMIT, stall_ns and stall have no effect,
+ *     and nothing answers SOMA_E_LIMIT. Neither have reserve, load_percent, SOMA_HUGE_PAGES and shrink any: uthash knows no such thing.
  *   - Not in signal handlers, and not in a child that was forked while another thread was in a call.
  * They are there if uthash was found when Soma was built (-Dbackends); else they are SOMA_E_UNSUPPORTED.
  *

@@ -74,7 +74,7 @@ struct soma_map_options {
      * For values that are in the map when it is freed it is called at once, by the freeing thread.
      */
     void (*value_retire)(const void *value, size_t len, void *ctx);
-    void *ctx;                   /**< handed to value_retire and stall */
+    void *ctx;                   /**< handed to value_retire, value_bytes and stall */
     uint64_t deferred_bytes_max; /**< cap on memory waiting for readers, bytes; 0 = SOMA_DEFERRED_BYTES_DEFAULT */
     uint64_t stall_ns;           /**< a grace period longer than this is a stall; 0 = SOMA_STALL_NS_DEFAULT */
     soma_stall_fn stall;         /**< told of a stall; may be NULL */
@@ -84,6 +84,8 @@ struct soma_map_options {
      */
     unsigned load_percent;
     uint64_t digest_key[2]; /**< with digests: maps to be compared need the same; {0, 0} = random */
+    /** How many bytes hang on a value, besides the entry's own. As in struct soma_u64_options; NULL = none. */
+    uint64_t (*value_bytes)(const void *value, size_t len, void *ctx);
 };
 
 /**
@@ -121,8 +123,8 @@ typedef void (*soma_map_with_fn)(const void *key, size_t key_len, struct soma_by
  *
  * Return:
  *   SOMA_OK             *@out is the map.
- *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, or load_percent is
- *                       out of its range.
+ *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, load_percent is
+ *                       out of its range, or value_bytes is there without value_retire.
  *   SOMA_E_NOMEM        no memory, no address space, or `reserve` is beyond what the machine can hold.
  *   SOMA_E_UNSUPPORTED  a flag names something this build lacks.
  */

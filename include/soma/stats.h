@@ -60,9 +60,10 @@ struct soma_stats {
 
     /* Memory */
     uint64_t
-        table_bytes; /**< the header, the buckets and a large map's counters; pages that no bucket has used yet take no memory */
-    uint64_t entries_bytes;  /**< of entries outside the table, estimated from the sample; without malloc's overhead */
-    uint64_t deferred_bytes; /**< taken from the cap: what waits for its readers, and what threads have in advance */
+        table_bytes; /**< the header, the buckets, a large map's counters; without pages that no bucket has used yet */
+    uint64_t entries_bytes; /**< of entries outside the table, estimated from the sample; without malloc's overhead */
+    uint64_t
+        deferred_bytes; /**< taken from the cap: what waits, with its value_bytes, and what threads have in advance */
     uint64_t deferred_bytes_max; /**< the cap */
 
     /* Views */

@@ -61,7 +61,7 @@ struct soma_u64_options {
      * it must not free this one.
      */
     void (*value_retire)(uint64_t value, void *ctx);
-    void *ctx;                   /**< handed to value_retire and stall */
+    void *ctx;                   /**< handed to value_retire, value_bytes and stall */
     uint64_t deferred_bytes_max; /**< cap on memory waiting for readers, bytes; 0 = SOMA_DEFERRED_BYTES_DEFAULT */
     uint64_t stall_ns;           /**< a grace period longer than this is a stall; 0 = SOMA_STALL_NS_DEFAULT */
     soma_stall_fn stall;         /**< told of a stall; may be NULL */
@@ -73,6 +73,15 @@ struct soma_u64_options {
      */
     unsigned load_percent;
     uint64_t digest_key[2]; /**< with digests: maps to be compared need the same; {0, 0} = random */
+    /**
+     * How many bytes a value stands for while it waits for value_retire, without which this is SOMA_E_INVALID: the size of
+     * the object that it points to, say. They count towards deferred_bytes_max, and in the deferred_bytes of stats.h and
+     * of a stall, from when the value leaves the map until it has been retired. NULL = nothing.
+     * Asked by updates, inside a read section, of a value that may be about to leave, perhaps several times, and perhaps
+     * it stays. So it only looks: it changes no map, does not wait, and answers for one value always the same while that
+     * is in the map. (Else the cap is kept by what it answered, and what was counted is what is taken off again.)
+     */
+    uint64_t (*value_bytes)(uint64_t value, void *ctx);
 };
 
 /**
@@ -110,8 +119,8 @@ typedef void (*soma_u64_with_fn)(uint64_t key, uint64_t value, void *ctx);
  *
  * Return:
  *   SOMA_OK             *@out is the map.
- *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, or load_percent is
- *                       out of its range.
+ *   SOMA_E_INVALID      @out is NULL, struct_size is of no known release, a flag is unknown, load_percent is
+ *                       out of its range, or value_bytes is there without value_retire.
  *   SOMA_E_NOMEM        no memory, no address space, or `reserve` is beyond what the machine can hold.
  *   SOMA_E_UNSUPPORTED  a flag names something this build lacks.
  */

@@ -161,16 +161,27 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     soma__mem_free(entry_start(node), entry_bytes(node));
 }
 
+/* As in u64.c. Where values are retired none changes in place. */
+static uint64_t hanging_bytes(const struct core *core, const struct soma__node *node)
+{
+    const struct soma_bytes value = entry_value(node);
+    CALLBACK_BEGINS();
+    const uint64_t bytes = core->value_bytes.bytes(value.data, value.len, core->ctx);
+    CALLBACK_ENDS();
+    return bytes < CORE_VALUE_BYTES_MOST ? bytes : CORE_VALUE_BYTES_MOST;
+}
+
 static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
-    (void)list, (void)edge;
-    return entry_bytes(node);
+    const struct core *core = core_of_owner(list->owner);
+    const bool hangs = core->value_bytes.bytes && kind_of(node, edge) != RETIRE_MOVED;
+    return entry_bytes(node) + (hangs ? hanging_bytes(core, node) : 0);
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
 {
     (void)list;
-    soma__retire(self, (uintptr_t)node, kind_of(node, edge), entry_bytes(node));
+    soma__retire(self, (uintptr_t)node, kind_of(node, edge));
 }
 
 static void release_linked(struct soma__owner *owner, struct soma__node *node, uint64_t edge)
@@ -288,6 +299,7 @@ static const struct core_shape shape = {
     .dir.cell_log2 = CELL_LOG2,
     .dir.load = SOMA_MAP_LOAD_DEFAULT,
     .release = release,
+    .entry_bytes = entry_bytes,
     .release_linked = release_linked,
     .dead_copy = dead_copy,
     .drop = drop,
@@ -641,7 +653,7 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         update->fresh = status == SOMA_OK ? NULL : update->fresh;
         return status == SOMA_OK ? SOMA_REPLACED : status;
     }
-    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
+    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
     soma__edge_init(&update->fresh->edge, edge);
@@ -662,7 +674,7 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
             core_counted(update->core, update->self, (uint64_t)-1);
         return status == SOMA_OK ? SOMA_REMOVED : status;
     }
-    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, entry_bytes(node));
+    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
     if (room != SOMA_OK)
         return room;
     if (!soma__node_swap(node, edge, update->word, edge | EDGE_FROZEN, update->word))
@@ -1125,6 +1137,10 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
         MISUSE("out is NULL, or options.struct_size is of no known release");
         return SOMA_E_INVALID;
     }
+    if (given->value_bytes && !given->value_retire) {
+        MISUSE("options.value_bytes is set without value_retire, before which alone it counts: set both");
+        return SOMA_E_INVALID;
+    }
     const struct core_options common = {.reserve = given->reserve,
                                         .flags = given->flags,
                                         .deferred_bytes_max = given->deferred_bytes_max,
@@ -1143,6 +1159,7 @@ enum soma_status soma_map_new(const struct soma_map_options *options, soma_map *
     if (given->seed[0] == 0 && given->seed[1] == 0)
         soma__seed_random(core->hash.sip.key);
     core->value_retire.bytes = given->value_retire;
+    core->value_bytes.bytes = given->value_bytes;
     *out = (soma_map *)core;
     BORN(core, WHAT_BYTES, NULL);
     return SOMA_OK;

@@ -37,6 +37,9 @@
 /* Small tables look each time they help: they grow within a few insertions. */
 #define CORE_SMALL_LOG2 12
 
+/* What a value may stand for in the cap: sums of two stay sums. */
+#define CORE_VALUE_BYTES_MOST (UINT64_MAX / 4)
+
 /* An array so long is a mistake, and its length in bytes would overflow. */
 #define CORE_MANY_MAX (SIZE_MAX / 64)
 /* Many lookups or puts share a read section, but no section is longer than this. */
@@ -105,6 +108,11 @@ struct core {
         void (*bytes)(const void *value, size_t len, void *ctx);
     } value_retire; /* constant; either may be NULL */
 
+    union {
+        uint64_t (*word)(uint64_t value, void *ctx);
+        uint64_t (*bytes)(const void *value, size_t len, void *ctx);
+    } value_bytes; /* constant; likewise; asked only where values are retired */
+
     struct soma__owner owner ALIGNED(APART);
     unsigned flags;
     uint64_t digest_key[2];
@@ -123,6 +131,8 @@ struct core_shape {
     struct soma__shape dir;
     /* Frees one retired item. */
     void (*release)(struct soma__owner *owner, uint64_t a, uint64_t b);
+    /* What an entry outside of the table takes. */
+    uint64_t (*entry_bytes)(const struct soma__node *node);
     /* Frees an entry that is still linked, with its edge, when the map goes. */
     void (*release_linked)(struct soma__owner *owner, struct soma__node *node, uint64_t edge);
     /* For version.h. A version like this entry, with this second word; only its stamps and successor are missing. NULL: no

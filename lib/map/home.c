@@ -147,7 +147,7 @@ static bool move_in(struct soma__dir *dir, struct soma__reader *self, struct wor
     if (!copy)
         return false;
     soma__hash_init(copy, soma__hash_read(node));
-    if (soma__order_room(&dir->shape.list, self, node, edge) != SOMA_OK) {
+    if (soma__order_room(&dir->shape.list, self, node, edge | EDGE_FROZEN | EDGE_REPLACED) != SOMA_OK) {
         soma__word_drop(dir, copy);
         return false;
     }

@@ -70,13 +70,25 @@ static void release_linked(struct soma__owner *owner, struct soma__node *node, u
     release(owner, (uintptr_t)node, kind_of(node, edge));
 }
 
+/* What hangs on a value. The program may answer this, then that: what is asked of it when room is made is what counts until the
+ * room is given back (soma__retire). */
+static uint64_t hanging_bytes(const struct core *core, uint64_t value)
+{
+    if (LIKELY(!core->value_bytes.word))
+        return 0;
+    CALLBACK_BEGINS();
+    const uint64_t bytes = core->value_bytes.word(value, core->ctx);
+    CALLBACK_ENDS();
+    return bytes < CORE_VALUE_BYTES_MOST ? bytes : CORE_VALUE_BYTES_MOST;
+}
+
 /* An entry at home takes no memory with it; but its value is to be retired, if values are and this one has not moved. */
 static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
     const struct core *core = core_of_owner(list->owner);
-    if (!soma__is_home(&core->dir, node))
-        return entry_bytes(node);
-    return core->value_retire.word && kind_of(node, edge) != RETIRE_MOVED ? VALUE_BYTES : 0;
+    const bool leaves = core->value_retire.word && kind_of(node, edge) != RETIRE_MOVED;
+    const uint64_t own = soma__is_home(&core->dir, node) ? (leaves ? VALUE_BYTES : 0) : entry_bytes(node);
+    return leaves ? own + hanging_bytes(core, soma__value_read(node)) : own;
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
@@ -84,11 +96,11 @@ static void bury(const struct soma__list *list, struct soma__reader *self, struc
     const struct core *core = core_of_owner(list->owner);
     const uint64_t kind = kind_of(node, edge);
     if (!soma__is_home(&core->dir, node)) {
-        soma__retire(self, (uintptr_t)node, kind, entry_bytes(node));
+        soma__retire(self, (uintptr_t)node, kind);
         return;
     }
     if (core->value_retire.word && kind != RETIRE_MOVED)
-        soma__retire(self, soma__value_read(node), RETIRE_VALUE, VALUE_BYTES);
+        soma__retire(self, soma__value_read(node), RETIRE_VALUE);
     soma__home_rest(node);
 }
 
@@ -128,6 +140,7 @@ static const struct core_shape shape = {
     .dir.empty = soma__cell_empty,
 #endif
     .release = release,
+    .entry_bytes = entry_bytes,
     .release_linked = release_linked,
     .dead_copy = dead_copy,
     .drop = drop,
@@ -541,14 +554,15 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         return replace_version(update, place, edge, old, value);
 #if HAVE_CAS16
     if (core->value_retire.word) {
-        const enum soma_status room = soma__retire_prepare(update->self, &core->owner, VALUE_BYTES);
+        const uint64_t bytes = VALUE_BYTES + hanging_bytes(core, old);
+        const enum soma_status room = soma__retire_prepare(update->self, &core->owner, bytes);
         if (room != SOMA_OK)
             return room;
     }
     if (!soma__node_swap(node, edge, old, edge, value))
         return CORE_AGAIN;
     if (core->value_retire.word)
-        soma__retire(update->self, old, RETIRE_VALUE, VALUE_BYTES);
+        soma__retire(update->self, old, RETIRE_VALUE);
 #else
     (void)old;
     if (!make_fresh(update))
@@ -936,6 +950,10 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
         MISUSE("out is NULL, or options.struct_size is of no known release");
         return SOMA_E_INVALID;
     }
+    if (given->value_bytes && !given->value_retire) {
+        MISUSE("options.value_bytes is set without value_retire, before which alone it counts: set both");
+        return SOMA_E_INVALID;
+    }
     const struct core_options common = {.reserve = given->reserve,
                                         .flags = given->flags,
                                         .deferred_bytes_max = given->deferred_bytes_max,
@@ -953,6 +971,7 @@ enum soma_status soma_u64_new(const struct soma_u64_options *options, soma_u64 *
         soma__seed_random(seed);
     soma__mix_init(&core->hash.mix, seed);
     core->value_retire.word = given->value_retire;
+    core->value_bytes.word = given->value_bytes;
     *out = (soma_u64 *)core;
     BORN(core, WHAT_WORDS, NULL);
     return SOMA_OK;

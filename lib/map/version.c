@@ -104,8 +104,8 @@ static enum soma_status replace_by(struct core *core, struct soma__reader *self,
                                    uint64_t edge, uint64_t second, struct soma__node *dead)
 {
     struct soma__node *node = soma__edge_node(place->word);
-    enum soma_status status = soma__order_room(&core->dir.shape.list, self, node, edge);
     const uint64_t frozen = soma__edge_to_node(dead) | EDGE_FROZEN | EDGE_REPLACED;
+    enum soma_status status = soma__order_room(&core->dir.shape.list, self, node, frozen);
     if (status == SOMA_OK && !soma__node_swap(node, edge, second, frozen, second))
         status = CORE_AGAIN;
     if (status != SOMA_OK) {

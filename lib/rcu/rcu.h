@@ -80,7 +80,8 @@ struct soma__reader {
     uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
     uint64_t side;                /* the side it then saw */
     uint64_t wanted;              /* bytes that a call could not have under its owner's cap */
-    struct soma__chunk *prepared; /* where the next soma__retire() goes */
+    struct soma__chunk *prepared; /* where the next soma__retire() goes, */
+    uint64_t prepared_bytes;      /* and what it counts */
     struct soma__chunk **prepared_slot;
     struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */
 
@@ -268,8 +269,8 @@ uint64_t soma__fork_generation(void);
  * fail. SOMA_E_NOMEM: no memory for a chunk. SOMA_E_LIMIT: the owner's cap is reached. */
 enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__owner *owner, uint64_t bytes);
 
-/* Hands (a, b) to owner->release() after a grace period. Right after soma__retire_prepare() with the same bytes. */
-void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes);
+/* Hands (a, b) to owner->release() after a grace period. Right after soma__retire_prepare(), whose bytes it counts. */
+void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b);
 
 /* The memory that a batch of retired items takes, and how many items it takes at the most; it is also closed when it has so many
  * bytes of them. */

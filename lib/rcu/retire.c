@@ -230,13 +230,15 @@ enum soma_status soma__retire_prepare(struct soma__reader *self, struct soma__ow
         return SOMA_E_LIMIT;
     }
     self->prepared = chunk;
+    self->prepared_bytes = bytes;
     self->prepared_slot = slot;
     return SOMA_OK;
 }
 
-void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b, uint64_t bytes)
+void soma__retire(struct soma__reader *self, uint64_t a, uint64_t b)
 {
     struct soma__chunk *chunk = self->prepared;
+    const uint64_t bytes = self->prepared_bytes;
     ASSERT("T2", chunk->count < CHUNK_ITEMS && chunk->credit - chunk->used >= bytes);
     SOMA_PROBE3(retire, chunk->owner->of, a, bytes);
     chunk->items[chunk->count].a = a;
@@ -476,7 +478,7 @@ enum soma_status soma__call_prepare(struct soma__reader *self)
 
 void soma__call_retire(struct soma__reader *self, void (*fn)(void *), void *arg)
 {
-    soma__retire(self, (uintptr_t)fn, (uintptr_t)arg, 1);
+    soma__retire(self, (uintptr_t)fn, (uintptr_t)arg);
 }
 
 enum soma_status soma_retire(void (*fn)(void *), void *arg)

@@ -30,7 +30,7 @@ static bool look_at(const struct core *core, const struct soma__node *node, uint
     if (edge & EDGE_FROZEN)
         return false;
     if (!soma__is_home(&core->dir, node))
-        sample->bytes += core->dir.shape.list.node_bytes(&core->dir.shape.list, node, edge);
+        sample->bytes += core->kind->entry_bytes(node);
     if (soma__node_dead(node)) {
         sample->dead++;
         return false;

@@ -220,6 +220,7 @@ static void cap_lets_go(const void *unused)
         verified(1);
     }
     soma_u64_free(map);
+    soma_barrier_wait(); /* `seen` goes */
 }
 
 /* Far below the cap, updates release what they retire as they go: little waits at any time. */
@@ -238,6 +239,242 @@ static void released_on_the_way(const void *unused)
     }
     EXPECT(most > 0 && most < 256 << 10); /* of some MB that were removed */
     soma_u64_free(map);
+    soma_barrier_wait();
+    verified(1);
+}
+
+/* ---- What hangs on values ---- */
+
+/* More than a map with this cap takes in advance, so that what it has deferred is what has left, to the byte. */
+#define HANGING 5000
+#define HANGING_CAP 20000
+/* What a removed entry of the byte map counts, with no value but 7 bytes. */
+#define ENTRY_BYTES 55
+
+/* What is answered for each value, and what has been asked and told. */
+struct hanging {
+    uint64_t answer; /* 0: another one each time */
+    uint64_t asked;
+    uint64_t retired;
+};
+
+static uint64_t hangs(struct hanging *hanging)
+{
+    const uint64_t odd[] = {0, 1, HANGING, UINT64_MAX, 70000, UINT64_MAX / 2 + 1};
+    hanging->asked++;
+    return hanging->answer ? hanging->answer : odd[hanging->asked * 7 % 6];
+}
+
+static uint64_t word_hangs(uint64_t value, void *ctx)
+{
+    EXPECT(value < 1000);
+    return hangs(ctx);
+}
+
+static uint64_t bytes_hang(const void *value, size_t len, void *ctx)
+{
+    EXPECT(value && (len == 7 || len == 8));
+    return hangs(ctx);
+}
+
+static void word_let_go(uint64_t value, void *ctx)
+{
+    (void)value;
+    ((struct hanging *)ctx)->retired++;
+}
+
+static void bytes_let_go(const void *value, size_t len, void *ctx)
+{
+    (void)value, (void)len;
+    ((struct hanging *)ctx)->retired++;
+}
+
+static soma_u64 *hanging_words(struct hanging *hanging, uint64_t cap)
+{
+    soma_u64 *map = NULL;
+    const struct soma_u64_options options = {.struct_size = sizeof options,
+                                             .seed = {1, 2},
+                                             .deferred_bytes_max = cap,
+                                             .value_retire = word_let_go,
+                                             .value_bytes = word_hangs,
+                                             .ctx = hanging};
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 8; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    return map;
+}
+
+static soma_map *hanging_bytes(struct hanging *hanging, uint64_t cap)
+{
+    soma_map *map = NULL;
+    const struct soma_map_options options = {.struct_size = sizeof options,
+                                             .seed = {1, 2},
+                                             .deferred_bytes_max = cap,
+                                             .value_retire = bytes_let_go,
+                                             .value_bytes = bytes_hang,
+                                             .ctx = hanging};
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 8; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, "a value", 7, NULL), SOMA_INSERTED);
+    return map;
+}
+
+static uint64_t words_deferred(const soma_u64 *map)
+{
+    struct soma_stats stats = {.struct_size = sizeof stats};
+    EXPECT_EQ(soma_u64_stats(map, &stats), SOMA_OK);
+    return stats.deferred_bytes;
+}
+
+static uint64_t bytes_deferred(const soma_map *map)
+{
+    struct soma_stats stats = {.struct_size = sizeof stats};
+    EXPECT_EQ(soma_map_stats(map, &stats), SOMA_OK);
+    return stats.deferred_bytes;
+}
+
+/* Each value that leaves counts what hangs on it, until it is let go, and the cap is kept with that. */
+static void words_with_objects(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = HANGING};
+    soma_u64 *map = hanging_words(&hanging, HANGING_CAP);
+    const uint64_t each = WORD_BYTES + HANGING;
+    EXPECT_EQ(hanging.asked, 0);
+    EXPECT_EQ(words_deferred(map), 0);
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_put(map, 0, 100, NULL), SOMA_REPLACED);
+    EXPECT_EQ(words_deferred(map), each);
+    EXPECT_EQ(soma_u64_remove(map, 1, NULL), SOMA_REMOVED);
+    EXPECT_EQ(words_deferred(map), 2 * each);
+    EXPECT_EQ(soma_u64_fetch_add(map, 2, 1, NULL), SOMA_REPLACED);
+    EXPECT_EQ(words_deferred(map), 3 * each);
+    EXPECT_EQ(soma_u64_put(map, 3, 3, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_remove(map, 3, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_clear(map), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_count_approx(map), 7);
+    EXPECT_EQ(words_deferred(map), 3 * each);
+    soma_read_exit();
+    EXPECT_EQ(soma_u64_clear(map), SOMA_OK);
+    soma_barrier_wait();
+    EXPECT_EQ(words_deferred(map), 0);
+    EXPECT_EQ(hanging.retired, 10);
+    soma_u64_free(map);
+    verified(1);
+}
+
+static void bytes_with_objects(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = HANGING};
+    soma_map *map = hanging_bytes(&hanging, HANGING_CAP);
+    const uint64_t each = ENTRY_BYTES + HANGING;
+    const uint64_t keys[] = {0, 1, 2, 3};
+    EXPECT_EQ(hanging.asked, 0);
+    soma_read_enter();
+    EXPECT_EQ(soma_map_put(map, &keys[0], 8, "another", 7, NULL), SOMA_REPLACED);
+    EXPECT_EQ(bytes_deferred(map), each);
+    EXPECT_EQ(soma_map_remove(map, &keys[1], 8, NULL), SOMA_REMOVED);
+    EXPECT_EQ(soma_map_remove_if(map, &keys[2], 8, "a value", 7, NULL), SOMA_REMOVED);
+    EXPECT_EQ(bytes_deferred(map), 3 * each);
+    EXPECT_EQ(soma_map_put(map, &keys[3], 8, "another", 7, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_remove(map, &keys[3], 8, NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_clear(map), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_count_approx(map), 6);
+    soma_read_exit();
+    EXPECT_EQ(soma_map_clear(map), SOMA_OK);
+    soma_barrier_wait();
+    EXPECT_EQ(bytes_deferred(map), 0);
+    EXPECT_EQ(hanging.retired, 9);
+    soma_map_free(map);
+    verified(1);
+}
+
+/* What lives on, in another entry or in a dead copy, does not count; when the copy goes, it does. */
+static void objects_that_move(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = HANGING};
+    soma_u64 *map = hanging_words(&hanging, UINT64_C(1) << 30);
+    soma_read_enter();
+    for (uint64_t key = 8; key < 900; key++) /* growth moves them about */
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    EXPECT_EQ(hanging.asked, 0);
+    soma_read_exit();
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_u64_view_open(map, &view), SOMA_OK);
+    soma_barrier_wait();
+    soma_read_enter();
+    for (uint64_t key = 0; key < 500; key++)
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+    EXPECT(words_deferred(map) < 100 * HANGING); /* some are made room for in advance */
+    soma_view_close(view);
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    EXPECT(words_deferred(map) >= 500 * HANGING);
+    soma_read_exit();
+    soma_barrier_wait();
+    EXPECT_EQ(words_deferred(map), 0);
+    EXPECT_EQ(hanging.retired, 500);
+    soma_u64_free(map);
+    verified(1);
+}
+
+static void copies_that_move(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = HANGING};
+    soma_map *map = hanging_bytes(&hanging, UINT64_C(1) << 30);
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_map_view_open(map, &view), SOMA_OK);
+    soma_read_enter();
+    for (uint64_t key = 0; key < 8; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, "another", 7, NULL), SOMA_REPLACED);
+    EXPECT(bytes_deferred(map) < 3 * HANGING);
+    soma_view_close(view);
+    EXPECT_EQ(soma_map_shrink(map), SOMA_OK);
+    EXPECT(bytes_deferred(map) >= 8 * HANGING);
+    soma_read_exit();
+    soma_barrier_wait();
+    EXPECT_EQ(bytes_deferred(map), 0);
+    EXPECT_EQ(hanging.retired, 8);
+    soma_map_free(map);
+    verified(1);
+}
+
+/* A program that answers now so, now so, and absurdly, may get SOMA_E_LIMIT, but never puts the account wrong. */
+static void fickle(const void *cap)
+{
+    struct hanging hanging = {.answer = 0};
+    soma_u64 *words = hanging_words(&hanging, *(const uint64_t *)cap);
+    soma_map *bytes = hanging_bytes(&hanging, *(const uint64_t *)cap);
+    struct rng rng = rng_new(1);
+    for (int step = 0; step < 20000; step++) {
+        const uint64_t key = rng_below(&rng, 40);
+        const bool put = rng_below(&rng, 2);
+        const enum soma_status in_words = put ? soma_u64_put(words, key, key, NULL) : soma_u64_remove(words, key, NULL);
+        const enum soma_status in_bytes = put ? soma_map_put(bytes, &key, sizeof key, "a value", 7, NULL)
+                                              : soma_map_remove(bytes, &key, sizeof key, NULL);
+        EXPECT(in_words >= 0 || in_words == SOMA_E_LIMIT);
+        EXPECT(in_bytes >= 0 || in_bytes == SOMA_E_LIMIT);
+    }
+    soma_barrier_wait();
+    EXPECT_EQ(words_deferred(words), 0);
+    EXPECT_EQ(bytes_deferred(bytes), 0);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+    soma_barrier_wait();
+    EXPECT(hanging.asked > 100 && hanging.retired > 100);
+    verified(1);
+}
+
+static void hanging_needs_retiring(const void *unused)
+{
+    (void)unused;
+    soma_u64 *words = NULL;
+    soma_map *bytes = NULL;
+    EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.value_bytes = word_hangs}, &words), SOMA_E_INVALID);
+    EXPECT_EQ(soma_map_new(&(struct soma_map_options){.value_bytes = bytes_hang}, &bytes), SOMA_E_INVALID);
+    EXPECT(!words && !bytes);
     verified(1);
 }
 
@@ -301,6 +538,13 @@ int main(int argc, char **argv)
         {"additions-told", additions_told, NULL},
         {"cap-lets-go", cap_lets_go, NULL},
         {"released-on-the-way", released_on_the_way, NULL},
+        {"words-with-objects", words_with_objects, NULL},
+        {"bytes-with-objects", bytes_with_objects, NULL},
+        {"objects-that-move", objects_that_move, NULL},
+        {"copies-that-move", copies_that_move, NULL},
+        {"fickle", fickle, &(const uint64_t){UINT64_MAX}},
+        {"fickle-at-the-cap", fickle, &(const uint64_t){HANGING_CAP}},
+        {"hanging-needs-retiring", hanging_needs_retiring, NULL},
         {"stall-of-ones-own", stall_of_ones_own, NULL},
         {"stall-untold", stall_of_ones_own, "untold"},
     };

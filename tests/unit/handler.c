@@ -161,7 +161,7 @@ static void retire_bytes(uint64_t bytes)
 {
     const struct soma__section section = soma__section_enter();
     steps.wrong += soma__retire_prepare(section.self, &owner, bytes) != SOMA_OK;
-    soma__retire(section.self, 1, 2, bytes);
+    soma__retire(section.self, 1, 2);
     if (soma__section_end(section))
         soma__section_work(section.self);
 }

@@ -70,7 +70,7 @@ static enum soma_status retire_bytes(uint64_t bytes)
     const struct soma__section section = soma__section_enter();
     const enum soma_status status = soma__retire_prepare(section.self, &owner, bytes);
     if (status == SOMA_OK)
-        soma__retire(section.self, 1, 2, bytes);
+        soma__retire(section.self, 1, 2);
     if (soma__section_end(section))
         soma__section_work(section.self);
     return status;
