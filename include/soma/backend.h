@@ -18,7 +18,7 @@
  * What the two mutex back-ends promise as well: each call takes effect at one instant, old values are exact, errors change
  * nothing, value_retire is called after all read sections that could have seen the value. What differs there:
  *   - Progress: every call may wait for another thread's, which holds the mutex. They are the only maps here that lock.
- *   - Borrowed values (soma_any_map_get_ref(), soma_any_map_get_with(), `old`, `present`, `actual`, get_many) are copies made under the lock, which
+ *   - Borrowed values (soma_any_map_get_ref(), soma_any_map_get_with(), what soma_any_map_take() shows and gives, `old`, `present`, `actual`, get_many) are copies made under the lock, which
  *     are given back when the caller's read section has ended. So these calls allocate, and may answer SOMA_E_NOMEM.
  *   - Cursors go through a copy of the map, made under all its locks, in the order of the keys; their tokens are places in that
  *     copy and good for that cursor only. They cannot be opened inside the caller's own read section (SOMA_E_INVALID).
@@ -104,7 +104,7 @@ SOMA_API soma_u64 *soma_any_u64_raw(const soma_any_u64 *map);
 
 /**
  * soma_any_u64_free() - as soma_u64_free(); and so all that follow: each as the call of soma_u64_ with its name, but for what is
- * said at the head of this file. soma_any_u64_update() and soma_any_u64_get_with() run their functions never under a lock, so that it may look things
+ * said at the head of this file. soma_any_u64_update(), soma_any_u64_get_with() and soma_any_u64_take() run their functions never under a lock, so that it may look things
  * up in any map; it runs again if the value has changed meanwhile.
  */
 SOMA_API void soma_any_u64_free(soma_any_u64 *map);
@@ -125,6 +125,8 @@ SOMA_API enum soma_status soma_any_u64_put_many(soma_any_u64 *map, const uint64_
                                                 size_t n, size_t *done);
 SOMA_API enum soma_status soma_any_u64_remove_many(soma_any_u64 *map, const uint64_t *keys, size_t n, uint64_t *old,
                                                    bool *found, size_t *done);
+SOMA_API enum soma_status soma_any_u64_take(soma_any_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn,
+                                            void *ctx, uint64_t *keys, uint64_t *values, size_t *taken);
 SOMA_API enum soma_status soma_any_u64_clear(soma_any_u64 *map);
 SOMA_API uint64_t soma_any_u64_count_approx(const soma_any_u64 *map);
 SOMA_API enum soma_status soma_any_u64_reserve(soma_any_u64 *map, uint64_t n);
@@ -187,6 +189,9 @@ SOMA_API enum soma_status soma_any_map_put_many(soma_any_map *map, const struct 
                                                 const struct soma_bytes *values, size_t n, size_t *done);
 SOMA_API enum soma_status soma_any_map_remove_many(soma_any_map *map, const struct soma_bytes *keys, size_t n,
                                                    struct soma_bytes *old, bool *found, size_t *done);
+SOMA_API enum soma_status soma_any_map_take(soma_any_map *map, uint64_t *place, size_t n, soma_map_take_fn fn,
+                                            void *ctx, struct soma_bytes *keys, struct soma_bytes *values,
+                                            size_t *taken);
 SOMA_API enum soma_status soma_any_map_clear(soma_any_map *map);
 SOMA_API uint64_t soma_any_map_count_approx(const soma_any_map *map);
 SOMA_API enum soma_status soma_any_map_reserve(soma_any_map *map, uint64_t n);

@@ -34,6 +34,7 @@
 #define soma_u64_update soma_any_u64_update
 #define soma_u64_put_many soma_any_u64_put_many
 #define soma_u64_remove_many soma_any_u64_remove_many
+#define soma_u64_take soma_any_u64_take
 #define soma_u64_clear soma_any_u64_clear
 #define soma_u64_count_approx soma_any_u64_count_approx
 #define soma_u64_reserve soma_any_u64_reserve
@@ -59,6 +60,7 @@
 #define soma_map_update soma_any_map_update
 #define soma_map_put_many soma_any_map_put_many
 #define soma_map_remove_many soma_any_map_remove_many
+#define soma_map_take soma_any_map_take
 #define soma_map_clear soma_any_map_clear
 #define soma_map_count_approx soma_any_map_count_approx
 #define soma_map_reserve soma_any_map_reserve

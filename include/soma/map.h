@@ -114,6 +114,15 @@ typedef enum soma_status (*soma_map_update_fn)(const void *key, size_t key_len, 
  */
 typedef void (*soma_map_with_fn)(const void *key, size_t key_len, struct soma_bytes value, void *ctx);
 
+/**
+ * soma_map_take_fn - what soma_map_take() asks of an entry.
+ * @key, @key_len, @value: the entry; borrowed until the function returns, @value aligned to 8.
+ * @ctx: as given to soma_map_take().
+ *
+ * What it may do, and its answers: as soma_u64_take_fn.
+ */
+typedef enum soma_status (*soma_map_take_fn)(const void *key, size_t key_len, struct soma_bytes value, void *ctx);
+
 /* ---- Lifecycle ---- */
 
 /**
@@ -314,6 +323,16 @@ SOMA_API enum soma_status soma_map_put_many(soma_map *map, const struct soma_byt
  */
 SOMA_API enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *keys, size_t n,
                                                struct soma_bytes *old, bool *found, size_t *done);
+
+/**
+ * soma_map_take() - take up to n entries out, from a place in the table on.
+ * @keys, @values: out, n each or NULL. Borrowed: call in a read section to use them.
+ *
+ * As soma_u64_take(), also in the answers. Only if two keys have the same hash of 64 bits, @fn may be asked about one of them by
+ * two calls, though it has not changed.
+ */
+SOMA_API enum soma_status soma_map_take(soma_map *map, uint64_t *place, size_t n, soma_map_take_fn fn, void *ctx,
+                                        struct soma_bytes *keys, struct soma_bytes *values, size_t *taken);
 
 /** soma_map_clear() - remove every key, beside other threads if need be. As soma_u64_clear(). */
 SOMA_API enum soma_status soma_map_clear(soma_map *map);

@@ -108,6 +108,18 @@ typedef enum soma_status (*soma_u64_update_fn)(uint64_t key, bool present, uint6
  */
 typedef void (*soma_u64_with_fn)(uint64_t key, uint64_t value, void *ctx);
 
+/**
+ * soma_u64_take_fn - what soma_u64_take() asks of an entry.
+ * @key, @value: the entry. What @value points to is not retired before the function returns.
+ * @ctx:         as given to soma_u64_take().
+ *
+ * It is asked again about a key whose value has changed meanwhile. It runs inside a read section of the call's own, so it may look
+ * things up in any map, but must not change one, wait or block.
+ *
+ * Return: SOMA_REMOVED to take the entry out, SOMA_EXISTS to leave it, SOMA_END to end the call in front of it.
+ */
+typedef enum soma_status (*soma_u64_take_fn)(uint64_t key, uint64_t value, void *ctx);
+
 /* ---- Lifecycle ---- */
 
 /**
@@ -266,6 +278,32 @@ SOMA_API enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys,
  */
 SOMA_API enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old,
                                                bool *found, size_t *done);
+
+/**
+ * soma_u64_take() - take up to n entries out, from a place in the table on: for caches that make room.
+ * @place:  in: 0, the beginning, or what an earlier call left here. out always but on SOMA_E_INVALID: where to go on; 0, the
+ *          beginning again, on SOMA_END.
+ * @n:      how many at the most.
+ * @fn:     which ones; see soma_u64_take_fn. NULL: all.
+ * @ctx:    handed to @fn.
+ * @keys:   out, n words or NULL: the keys that were taken, in the order of the table.
+ * @values: out, n words or NULL: exactly the values that went with them. Values with a value_retire are looked at in a read
+ *          section around the call.
+ * @taken:  out always but on SOMA_E_INVALID: how many.
+ *
+ * Each entry goes at an instant of its own, if its value is still the one that @fn was asked about; two threads never take the same.
+ * The whole is not atomic. An entry that is there all the time, between the place where the call begins and that where it ends, is
+ * asked about. The order is that of cursors, by hash, so a place says nothing about keys; it is good for any call on the map, in any
+ * thread, whatever has happened to the map since, and nothing is kept for it.
+ * Allocates: nothing but what removals do. Works in short read sections; each looks at a bounded number of entries and buckets.
+ * Source: the walk is a cursor's, docs/cursors.md.
+ *
+ * Return: SOMA_OK: n are taken, or @fn has ended it · SOMA_END: the end of the table is reached; the last of the n may have been
+ *   taken all the same · SOMA_E_NOMEM or SOMA_E_LIMIT: *@taken are gone, the next is at *@place · SOMA_E_INVALID: nothing
+ *   taken; if @fn answered anything else, as SOMA_E_NOMEM.
+ */
+SOMA_API enum soma_status soma_u64_take(soma_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn, void *ctx,
+                                        uint64_t *keys, uint64_t *values, size_t *taken);
 
 /**
  * soma_u64_clear() - remove every key, beside other threads if need be.

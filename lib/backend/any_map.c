@@ -374,6 +374,58 @@ enum soma_status soma_any_map_remove_many(soma_any_map *map, const struct soma_b
     return status < 0 ? status : SOMA_OK;
 }
 
+/* ---- Taking from a place on ---- */
+
+static enum soma_status take_one(soma_any_map *map, struct soma_bytes key, struct soma_bytes *value,
+                                 soma_map_take_fn fn, void *ctx)
+{
+    for (;;) {
+        const enum soma_status answer = fn ? fn(key.data, key.len, *value, ctx) : SOMA_REMOVED;
+        if (answer != SOMA_REMOVED)
+            return answer == SOMA_EXISTS || answer == SOMA_END ? answer : SOMA_E_INVALID;
+        const enum soma_status status = ask_lent(map, VERB_REMOVE_IF, key, none, *value, value);
+        if (status != SOMA_CHANGED)
+            return status;
+    }
+}
+
+enum soma_status soma_any_map_take(soma_any_map *map, uint64_t *place, size_t n, soma_map_take_fn fn, void *ctx,
+                                   struct soma_bytes *keys, struct soma_bytes *values, size_t *taken)
+{
+    if (LOCK_FREE(map) || !place || n > CORE_MANY_MAX)
+        return soma_map_take(RAW(map), place, n, fn, ctx, keys, values, taken);
+    enum soma_status status = SOMA_OK;
+    size_t done = 0;
+    soma_read_enter();
+    while (done < n && status >= 0 && status != SOMA_END) {
+        struct soma_bytes key;
+        struct soma_bytes value;
+        status = soma__locked_next(map->locked, place, &(const struct soma__reply){.lent = &key},
+                                   &(const struct soma__reply){.lent = &value});
+        if (status == SOMA_END)
+            *place = 0;
+        if (status != SOMA_OK)
+            break;
+        status = take_one(map, key, &value, fn, ctx);
+        if (status < 0)
+            break;
+        if (status == SOMA_END) {
+            status = SOMA_OK;
+            break;
+        }
+        if (status == SOMA_REMOVED && keys)
+            keys[done] = key;
+        if (status == SOMA_REMOVED && values)
+            values[done] = value;
+        done += status == SOMA_REMOVED;
+        status = ++*place == 0 ? SOMA_END : SOMA_OK;
+    }
+    soma_read_exit();
+    if (taken)
+        *taken = done;
+    return status;
+}
+
 /* ---- All of it ---- */
 
 enum soma_status soma_any_map_clear(soma_any_map *map)

@@ -246,6 +246,58 @@ enum soma_status soma_any_u64_remove_many(soma_any_u64 *map, const uint64_t *key
     return status < 0 ? status : SOMA_OK;
 }
 
+/* ---- Taking from a place on ---- */
+
+/* Deals with a key that had this value, as take_one() in map/u64.c. SOMA_REMOVED: taken, with *value. */
+static enum soma_status take_one(soma_any_u64 *map, uint64_t key, uint64_t *value, soma_u64_take_fn fn, void *ctx)
+{
+    for (;;) {
+        const enum soma_status answer = fn ? fn(key, *value, ctx) : SOMA_REMOVED;
+        if (answer != SOMA_REMOVED)
+            return answer == SOMA_EXISTS || answer == SOMA_END ? answer : SOMA_E_INVALID;
+        const enum soma_status status = ask(map, VERB_REMOVE_IF, key, 0, *value, value);
+        if (status != SOMA_CHANGED)
+            return status;
+    }
+}
+
+enum soma_status soma_any_u64_take(soma_any_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn, void *ctx,
+                                   uint64_t *keys, uint64_t *values, size_t *taken)
+{
+    if (LOCK_FREE(map) || !place || n > CORE_MANY_MAX)
+        return soma_u64_take(RAW(map), place, n, fn, ctx, keys, values, taken);
+    enum soma_status status = SOMA_OK;
+    size_t done = 0;
+    soma_read_enter();
+    while (done < n && status >= 0 && status != SOMA_END) {
+        uint64_t key;
+        uint64_t value;
+        status = soma__locked_next(map->locked, place, &(const struct soma__reply){.word = &key},
+                                   &(const struct soma__reply){.word = &value});
+        if (status == SOMA_END)
+            *place = 0;
+        if (status != SOMA_OK)
+            break;
+        status = take_one(map, key, &value, fn, ctx);
+        if (status < 0)
+            break;
+        if (status == SOMA_END) {
+            status = SOMA_OK;
+            break;
+        }
+        if (status == SOMA_REMOVED && keys)
+            keys[done] = key;
+        if (status == SOMA_REMOVED && values)
+            values[done] = value;
+        done += status == SOMA_REMOVED;
+        status = ++*place == 0 ? SOMA_END : SOMA_OK;
+    }
+    soma_read_exit();
+    if (taken)
+        *taken = done;
+    return status;
+}
+
 /* ---- All of it ---- */
 
 enum soma_status soma_any_u64_clear(soma_any_u64 *map)

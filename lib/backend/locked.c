@@ -252,6 +252,95 @@ enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__re
     return status;
 }
 
+/* ---- From a place on ----
+ *
+ * uthash's buckets double, and an entry's is the lowest bits of its 32; so their order with these bits turned round stays when they
+ * do. A place is a hash with its bits in this order: the shard; the rest of uthash's bits, turned round; the others. */
+
+static uint32_t turned(uint32_t bits)
+{
+    uint32_t out = 0;
+    for (int i = 0; i < 32; i++)
+        out |= (bits >> i & 1) << (31 - i);
+    return out;
+}
+
+static uint64_t place_of(const struct soma__locked *map, uint64_t hash)
+{
+    const unsigned s = map->options.shards_log2;
+    const uint64_t shard = s ? hash >> (64 - s) : 0;
+    return (s ? shard << (64 - s) : 0) | (uint64_t)turned((uint32_t)(hash >> 32)) >> s << 32 | (uint32_t)hash;
+}
+
+/* The bucket of a place in its shard; those after it in the order are `step` places apart. */
+static const UT_hash_bucket *bucket_at(const struct soma__locked *map, const UT_hash_table *table, uint64_t place,
+                                       uint64_t *step)
+{
+    const unsigned s = map->options.shards_log2;
+    const uint32_t part = (uint32_t)(place >> 32) << s;
+    const uint32_t shard = s ? (uint32_t)(place >> (64 - s)) << (32 - s) : 0;
+    *step = UINT64_C(1) << (64 - s - table->log2_num_buckets);
+    return &table->buckets[(turned(part) | shard) & (table->num_buckets - 1)];
+}
+
+/* The first entry of the shard from the place on, which is in it; or NULL. */
+static struct entry *first_from(const struct soma__locked *map, const struct shard *shard, uint64_t place,
+                                uint64_t *found)
+{
+    const unsigned s = map->options.shards_log2;
+    const uint64_t last = s ? place | UINT64_MAX >> s : UINT64_MAX;
+    while (shard->entries) {
+        const UT_hash_table *table = shard->entries->hh.tbl;
+        uint64_t step;
+        const UT_hash_bucket *bucket = bucket_at(map, table, place, &step);
+        struct entry *best = NULL;
+        for (UT_hash_handle *hh = bucket->hh_head; hh; hh = hh->hh_next) {
+            struct entry *entry = ELMT_FROM_HH(table, hh);
+            const uint64_t at = place_of(map, hash_of(map, key_bytes(entry)));
+            if (at >= place && (!best || at < *found)) {
+                best = entry;
+                *found = at;
+            }
+        }
+        if (best || last - place < step)
+            return best;
+        place = (place | (step - 1)) + 1;
+        if ((place & (step - 1)) != 0 || place > last)
+            return NULL;
+    }
+    return NULL;
+}
+
+static enum soma_status tell(const struct soma__reply *reply, struct soma_bytes bytes)
+{
+    if (reply->word)
+        *reply->word = soma__word_of(bytes);
+    if (!reply->lent)
+        return SOMA_OK;
+    *reply->lent = (struct soma_bytes){.data = soma__lend(bytes, NULL), .len = bytes.len};
+    return reply->lent->data ? SOMA_OK : SOMA_E_NOMEM;
+}
+
+enum soma_status soma__locked_next(struct soma__locked *map, uint64_t *place, const struct soma__reply *key,
+                                   const struct soma__reply *value)
+{
+    const unsigned s = map->options.shards_log2;
+    uint64_t at = *place;
+    for (size_t i = s ? at >> (64 - s) : 0; i < shard_count(map); i++) {
+        struct shard *shard = &map->shards[i];
+        pthread_mutex_lock(&shard->mutex);
+        const struct entry *entry = first_from(map, shard, at, place);
+        enum soma_status status = entry ? tell(key, key_bytes(entry)) : SOMA_END;
+        if (status == SOMA_OK)
+            status = tell(value, value_bytes(&entry->value));
+        pthread_mutex_unlock(&shard->mutex);
+        if (status != SOMA_END)
+            return status;
+        at = s ? (uint64_t)(i + 1) << (64 - s) : 0;
+    }
+    return SOMA_END;
+}
+
 /* ---- All of it ---- */
 
 static enum soma_status clear_shard(const struct soma__locked *map, struct shard *shard)
@@ -395,6 +484,13 @@ enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__re
                                  const struct soma__reply *reply)
 {
     (void)map, (void)request, (void)reply;
+    return SOMA_E_UNSUPPORTED;
+}
+
+enum soma_status soma__locked_next(struct soma__locked *map, uint64_t *place, const struct soma__reply *key,
+                                   const struct soma__reply *value)
+{
+    (void)map, (void)place, (void)key, (void)value;
     return SOMA_E_UNSUPPORTED;
 }
 

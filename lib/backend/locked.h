@@ -46,6 +46,11 @@ void soma__locked_free(struct soma__locked *map);
 enum soma_status soma__locked_do(struct soma__locked *map, const struct soma__request *request,
                                  const struct soma__reply *reply);
 
+/* The first entry from a place on, in an order of all hashes; *place becomes its own. SOMA_END: there is none. Inside a section, if
+ * anything is lent. Of two byte keys with one hash it may always be the same one. */
+enum soma_status soma__locked_next(struct soma__locked *map, uint64_t *place, const struct soma__reply *key,
+                                   const struct soma__reply *value);
+
 enum soma_status soma__locked_clear(struct soma__locked *map);
 uint64_t soma__locked_count(struct soma__locked *map);
 enum soma_status soma__locked_digest(struct soma__locked *map, struct soma_digest *out);

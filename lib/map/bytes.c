@@ -30,6 +30,7 @@
 #include "map/bytes.h"
 #include "map/core.h"
 #include "map/map_internal.h"
+#include "map/take.h"
 #include "map/version.h"
 #include "mem/mem.h"
 
@@ -1117,6 +1118,102 @@ enum soma_status soma_map_remove_many(soma_map *map, const struct soma_bytes *ke
     const enum soma_status status = update_many(map, decide_remove, &batch);
     if (done)
         *done = batch.done;
+    return status;
+}
+
+/* ---- Taking from a place on ---- */
+
+/* As in u64.c. */
+struct take {
+    struct soma__take common;
+    soma_map_take_fn fn;
+    void *ctx;
+    struct soma_bytes *keys;
+    struct soma_bytes *values;
+};
+
+static enum soma_status take_ask(const struct take *take, struct soma_bytes key, struct soma_bytes value)
+{
+    if (!take->fn)
+        return SOMA_REMOVED;
+    CALLBACK_BEGINS();
+    const enum soma_status answer = take->fn(key.data, key.len, value, take->ctx);
+    CALLBACK_ENDS();
+    if (answer == SOMA_REMOVED || answer == SOMA_EXISTS || answer == SOMA_END)
+        return answer;
+    MISUSE("the callback answered neither REMOVED, EXISTS nor END");
+    return SOMA_E_INVALID;
+}
+
+static enum soma_status take_one(struct core *core, struct soma__reader *self, struct take *take, uint64_t hash,
+                                 const struct soma__entry *entry)
+{
+    const struct key key = {.data = entry->key.data, .len = entry->key.len, .hash = hash};
+    struct soma_bytes value = entry->value;
+    uint64_t word;
+    for (;;) {
+        const enum soma_status answer = take_ask(take, entry->key, value);
+        if (answer != SOMA_REMOVED)
+            return answer == SOMA_EXISTS ? SOMA_OK : answer;
+        const struct order order = {.expected = value};
+        struct soma_bytes old;
+        struct update update = {.core = core, .self = self, .key = key, .order = &order};
+        const enum soma_status status = attempts(&update, decide_remove_if, &old);
+        if (status == SOMA_CHANGED) {
+            word = update.word;
+            value = soma__bytes_entry(update.there, &word).value;
+            continue;
+        }
+        if (status != SOMA_REMOVED)
+            return status == SOMA_ABSENT ? SOMA_OK : status;
+        const size_t i = take->common.taken++;
+        if (take->keys)
+            take->keys[i] = soma__bytes_key(update.there);
+        if (take->values)
+            take->values[i] = old;
+        return SOMA_OK;
+    }
+}
+
+static enum soma_status take_some(struct core *core, struct soma__reader *self, struct soma__take *common)
+{
+    struct take *take = (struct take *)common;
+    struct soma__scan *scan = &common->scan;
+    enum soma_status status = SOMA_OK;
+    soma__scan_enter(core, KIND_BYTES, scan);
+    for (unsigned looked = 0;; looked++) {
+        const struct soma__node *node = soma__scan_next(core, KIND_BYTES, scan, SOMA__NOW);
+        /* Keys of one hash are dealt with in one section, if n allows: what stands for the last of them goes when that ends. */
+        if (!node || common->taken == common->n || (looked >= TAKE_ENTRIES && scan->hash != scan->from))
+            break;
+        const struct soma__entry entry = soma__bytes_entry(node, &scan->word);
+        status = take_one(core, self, take, scan->hash, &entry);
+        if (status != SOMA_OK)
+            break;
+        soma__scan_pass(scan, entry.key);
+    }
+    /* If the next key is known to have another hash, behind this one's; else at this one's again. */
+    if (scan->after) {
+        scan->from += scan->hash > scan->from;
+        scan->after = false;
+    }
+    return status;
+}
+
+enum soma_status soma_map_take(soma_map *map, uint64_t *place, size_t n, soma_map_take_fn fn, void *ctx,
+                               struct soma_bytes *keys, struct soma_bytes *values, size_t *taken)
+{
+    CALL();
+    if (UNLIKELY(!WRITES(map, WHAT_BYTES) || !place || n > CORE_MANY_MAX)) {
+        MISUSE("map or place is NULL, or n is absurd");
+        return SOMA_E_INVALID;
+    }
+    struct take take = {.common.n = n, .fn = fn, .ctx = ctx, .keys = keys, .values = values};
+    const enum soma_status status = soma__take_all(&map->core, &take.common, take_some, place);
+    LEND_MANY(keys, take.common.taken);
+    LEND_MANY(values, take.common.taken);
+    if (taken)
+        *taken = take.common.taken;
     return status;
 }
 

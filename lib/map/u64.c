@@ -23,6 +23,7 @@
 
 #include "map/core.h"
 #include "map/map_internal.h"
+#include "map/take.h"
 #include "map/word.h"
 
 /* Keys that the calls for many of them look up together: docs/decisions/0015-lookups-in-rounds.md. */
@@ -930,6 +931,94 @@ enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_
     const enum soma_status status = update_many(map, decide_remove, &batch);
     if (done)
         *done = batch.done;
+    return status;
+}
+
+/* ---- Taking from a place on ---- */
+
+struct take {
+    struct soma__take common; /* first */
+    soma_u64_take_fn fn;      /* or NULL */
+    void *ctx;
+    uint64_t *keys;   /* or NULL */
+    uint64_t *values; /* or NULL */
+};
+
+/* SOMA_REMOVED, SOMA_EXISTS or SOMA_END. */
+static enum soma_status take_ask(const struct take *take, uint64_t key, uint64_t value)
+{
+    if (!take->fn)
+        return SOMA_REMOVED;
+    CALLBACK_BEGINS();
+    const enum soma_status answer = take->fn(key, value, take->ctx);
+    CALLBACK_ENDS();
+    if (answer == SOMA_REMOVED || answer == SOMA_EXISTS || answer == SOMA_END)
+        return answer;
+    MISUSE("the callback answered neither REMOVED, EXISTS nor END");
+    return SOMA_E_INVALID;
+}
+
+/* Deals with a key that had this value. SOMA_OK: it has been taken, or is to stay, or has gone. */
+static enum soma_status take_one(struct core *core, struct soma__reader *self, struct take *take, uint64_t key,
+                                 uint64_t value)
+{
+    struct order order = {.key = key, .expected = value};
+    for (;;) {
+        const enum soma_status answer = take_ask(take, key, order.expected);
+        if (answer != SOMA_REMOVED)
+            return answer == SOMA_EXISTS ? SOMA_OK : answer;
+        uint64_t old = 0;
+        const enum soma_status status = attempts(core, self, decide_remove_if, &order, &old);
+        if (status == SOMA_CHANGED) {
+            order.expected = old;
+            continue;
+        }
+        if (status != SOMA_REMOVED)
+            return status == SOMA_ABSENT ? SOMA_OK : status;
+        const size_t i = take->common.taken++;
+        if (take->keys)
+            take->keys[i] = key;
+        if (take->values)
+            take->values[i] = old;
+        return SOMA_OK;
+    }
+}
+
+static enum soma_status take_some(struct core *core, struct soma__reader *self, struct soma__take *common)
+{
+    struct take *take = (struct take *)common;
+    struct soma__scan *scan = &common->scan;
+    enum soma_status status = SOMA_OK;
+    soma__scan_enter(core, KIND_WORDS, scan);
+    for (unsigned looked = 0; looked < TAKE_ENTRIES && common->taken < common->n; looked++) {
+        if (!soma__scan_next(core, KIND_WORDS, scan, SOMA__NOW))
+            break;
+        status = take_one(core, self, take, soma__mix_inverse(&core->hash.mix, scan->hash), scan->word);
+        if (status != SOMA_OK)
+            break;
+        soma__scan_pass(scan, (struct soma_bytes){.data = NULL});
+    }
+    /* No other key has the hash of one that is done with. */
+    if (scan->after) {
+        scan->ended = scan->ended || scan->from == UINT64_MAX;
+        scan->from++;
+        scan->after = false;
+    }
+    return status;
+}
+
+enum soma_status soma_u64_take(soma_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn, void *ctx, uint64_t *keys,
+                               uint64_t *values, size_t *taken)
+{
+    CALL();
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS) || !place || n > CORE_MANY_MAX)) {
+        MISUSE("map or place is NULL, or n is absurd");
+        return SOMA_E_INVALID;
+    }
+    struct take take = {.common.n = n, .fn = fn, .ctx = ctx, .keys = keys, .values = values};
+    const enum soma_status status = soma__take_all(&map->core, &take.common, take_some, place);
+    if (taken)
+        *taken = take.common.taken;
     return status;
 }
 

@@ -113,6 +113,8 @@ static void word_step(soma_u64 *map, unsigned draw, uint64_t key)
     default:
         if (draw % 1100 == 10)
             soma_u64_clear(map);
+        uint64_t place = (uint64_t)draw << 40;
+        cr_assert(soma_u64_take(map, &place, 3, NULL, NULL, NULL, NULL, NULL) >= 0);
     }
 }
 

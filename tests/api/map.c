@@ -651,6 +651,168 @@ Test(map_update, refuses_other_answers)
     soma_map_free(map);
 }
 
+/* ---- take ---- */
+
+struct picker {
+    soma_map *map;
+    int asked;
+    int stop_after; /* if not 0 */
+    unsigned last;
+    enum soma_status odd; /* the answer for odd keys */
+};
+
+static enum soma_status pick(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct picker *picker = ctx;
+    struct soma_bytes looked_up;
+    cr_assert_eq(key_len, sizeof picker->last);
+    memcpy(&picker->last, key, key_len);
+    if (picker->stop_after && picker->asked == picker->stop_after)
+        return SOMA_END;
+    picker->asked++;
+    cr_assert_eq((uintptr_t)value.data % 8, 0);
+    soma_read_enter();
+    cr_assert_eq(soma_map_get_ref(picker->map, key, key_len, &looked_up), SOMA_OK, "may look things up");
+    cr_assert(same(looked_up, value));
+    soma_read_exit();
+    return picker->last % 2 ? picker->odd : SOMA_REMOVED;
+}
+
+static soma_map *filled(unsigned n)
+{
+    soma_map *map = fresh();
+    for (unsigned key = 0; key < n; key++)
+        cr_assert_eq(soma_map_put(map, &key, sizeof key, "some value", key % 11, NULL), SOMA_INSERTED);
+    return map;
+}
+
+static unsigned number_of(struct soma_bytes key)
+{
+    unsigned number = 0;
+    cr_assert_eq(key.len, sizeof number);
+    memcpy(&number, key.data, sizeof number);
+    return number;
+}
+
+Test(map_take, takes_each_once)
+{
+    const size_t sizes[] = {1, 7, 100, 5000};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        soma_map *map = filled(1000);
+        static struct soma_bytes keys[5000];
+        static struct soma_bytes values[5000];
+        uint64_t place = 0;
+        uint64_t sum = 0;
+        size_t total = 0;
+        size_t taken = 0;
+        enum soma_status status;
+        soma_read_enter();
+        do {
+            status = soma_map_take(map, &place, sizes[s], NULL, NULL, keys, values, &taken);
+            cr_assert(status == SOMA_END ? place == 0 : status == SOMA_OK && taken == sizes[s]);
+            total += taken;
+            for (size_t i = 0; i < taken; i++) {
+                const unsigned key = number_of(keys[i]);
+                cr_assert(key < 1000 && same(values[i], (struct soma_bytes){"some value", key % 11}));
+                cr_assert_eq(soma_map_get_ref(map, &key, sizeof key, NULL), SOMA_ABSENT);
+                sum += key;
+            }
+            cr_assert_eq(soma_map_count_approx(map), 1000 - total);
+        } while (status == SOMA_OK);
+        soma_read_exit();
+        cr_assert(total == 1000 && sum == 999 * 1000 / 2);
+        soma_map_free(map);
+    }
+}
+
+Test(map_take, does_as_it_is_told)
+{
+    soma_map *map = filled(1000);
+    struct picker picker = {.map = map, .odd = SOMA_EXISTS, .stop_after = 10};
+    uint64_t place = 0;
+    size_t taken = 99;
+    cr_assert_eq(soma_map_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(picker.asked == 10 && taken == 1000 - soma_map_count_approx(map));
+    const unsigned in_front_of = picker.last;
+    cr_assert_eq(soma_map_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(picker.last == in_front_of && taken == 0);
+    picker.stop_after = 0;
+    cr_assert_eq(soma_map_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert(picker.asked == 1000 && soma_map_count_approx(map) == 500);
+    soma_map_free(map);
+}
+
+/* Another thread changes the value, or removes the key, while the program decides. */
+static void *changes(void *map)
+{
+    cr_assert_eq(soma_map_fetch_add(map, "n", 1, 1, NULL), SOMA_REPLACED);
+    return NULL;
+}
+
+static void *removes(void *map)
+{
+    cr_assert_eq(soma_map_remove(map, "n", 1, NULL), SOMA_REMOVED);
+    return NULL;
+}
+
+struct slow {
+    soma_map *map;
+    void *(*meanwhile)(void *);
+    int asked;
+};
+
+static enum soma_status decide_slowly(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct slow *slow = ctx;
+    const uint64_t want = slow->asked ? 11 : 10;
+    pthread_t thread;
+    cr_assert(same((struct soma_bytes){key, key_len}, text("n")));
+    cr_assert(same(value, (struct soma_bytes){&want, sizeof want}));
+    if (slow->asked++)
+        return SOMA_REMOVED;
+    cr_assert_eq(pthread_create(&thread, NULL, slow->meanwhile, slow->map), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    return SOMA_REMOVED;
+}
+
+Test(map_take, takes_the_value_that_was_asked_about)
+{
+    for (int change = 0; change < 2; change++) {
+        struct slow slow = {.map = fresh(), .meanwhile = change ? changes : removes};
+        const uint64_t eleven = 11;
+        struct soma_bytes value = {untouched, 0};
+        uint64_t place = 0;
+        size_t taken = 9;
+        cr_assert_eq(soma_map_fetch_add(slow.map, "n", 1, 10, NULL), SOMA_INSERTED);
+        soma_read_enter();
+        cr_assert_eq(soma_map_take(slow.map, &place, 2, decide_slowly, &slow, NULL, &value, &taken), SOMA_END);
+        cr_assert(slow.asked == change + 1 && taken == (size_t)change);
+        cr_assert(change ? same(value, (struct soma_bytes){&eleven, sizeof eleven}) : value.data == untouched);
+        soma_read_exit();
+        soma_map_free(slow.map);
+    }
+}
+
+Test(map_take, refuses)
+{
+    soma_map *map = filled(3);
+    struct picker picker = {.map = map, .odd = SOMA_REPLACED};
+    uint64_t place = 0;
+    size_t taken = 7;
+    cr_assert_eq(soma_map_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert(taken == 7 && place == 0);
+    cr_assert_eq(soma_map_take(map, &place, 0, NULL, NULL, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(taken == 0 && place == 0 && soma_map_count_approx(map) == 3);
+    cr_assert_eq(soma_map_take(map, &place, 3, pick, &picker, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert(picker.last == 1 && taken == 3 - soma_map_count_approx(map));
+    picker.odd = SOMA_REMOVED;
+    cr_assert_eq(soma_map_take(map, &place, 9, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert_eq(soma_map_count_approx(map), 0, "the place was in front of it");
+    soma_map_free(map);
+}
+
 /* ---- Many keys ---- */
 
 enum {

@@ -470,6 +470,212 @@ Test(u64_update, refuses_no_function)
     soma_u64_free(map);
 }
 
+/* ---- take ---- */
+
+struct picker {
+    soma_u64 *map;
+    uint64_t asked;       /* how often */
+    uint64_t stop_after;  /* asks, if not 0 */
+    uint64_t last;        /* the key that it was asked about last */
+    enum soma_status odd; /* the answer for odd keys */
+};
+
+static enum soma_status pick(uint64_t key, uint64_t value, void *ctx)
+{
+    struct picker *picker = ctx;
+    uint64_t looked_up = UNTOUCHED;
+    picker->last = key;
+    if (picker->stop_after && picker->asked == picker->stop_after)
+        return SOMA_END;
+    picker->asked++;
+    cr_assert_eq(soma_u64_get(picker->map, key, &looked_up), SOMA_OK, "may look things up");
+    cr_assert_eq(looked_up, value);
+    return key % 2 ? picker->odd : SOMA_REMOVED;
+}
+
+static soma_u64 *filled(uint64_t n)
+{
+    soma_u64 *map = fresh();
+    for (uint64_t key = 0; key < n; key++)
+        cr_assert_eq(soma_u64_put(map, key, key * 3, NULL), SOMA_INSERTED);
+    return map;
+}
+
+Test(u64_take, takes_each_once)
+{
+    const size_t sizes[] = {1, 7, 100, 5000};
+    for (size_t s = 0; s < sizeof sizes / sizeof sizes[0]; s++) {
+        soma_u64 *map = filled(1000);
+        static uint64_t keys[5000];
+        static uint64_t values[5000];
+        uint64_t place = 0;
+        uint64_t sum = 0;
+        size_t total = 0;
+        size_t taken = 0;
+        enum soma_status status;
+        do {
+            status = soma_u64_take(map, &place, sizes[s], NULL, NULL, keys, values, &taken);
+            cr_assert(status == SOMA_END ? place == 0 : status == SOMA_OK && taken == sizes[s]);
+            cr_assert_leq(taken, sizes[s]);
+            total += taken;
+            for (size_t i = 0; i < taken; i++) {
+                cr_assert(keys[i] < 1000 && values[i] == keys[i] * 3);
+                cr_assert_eq(soma_u64_get(map, keys[i], NULL), SOMA_ABSENT);
+                sum += keys[i];
+            }
+            cr_assert_eq(soma_u64_count_approx(map), 1000 - total);
+        } while (status == SOMA_OK);
+        cr_assert(total == 1000 && sum == 999 * 1000 / 2);
+        cr_assert_eq(soma_u64_take(map, &place, 1, NULL, NULL, NULL, NULL, NULL), SOMA_END);
+        soma_u64_free(map);
+    }
+}
+
+Test(u64_take, leaves_what_it_is_told_to)
+{
+    soma_u64 *map = filled(1000);
+    struct picker picker = {.map = map, .odd = SOMA_EXISTS};
+    uint64_t place = 0;
+    size_t taken = 0;
+    size_t total = 0;
+    while (soma_u64_take(map, &place, 30, pick, &picker, NULL, NULL, &taken) == SOMA_OK)
+        total += taken;
+    cr_assert_eq(total + taken, 500);
+    cr_assert_eq(picker.asked, 1000, "once about each");
+    for (uint64_t key = 0; key < 1000; key++)
+        cr_assert_eq(soma_u64_get(map, key, NULL), key % 2 ? SOMA_OK : SOMA_ABSENT);
+    soma_u64_free(map);
+}
+
+Test(u64_take, stops_where_it_is_told_to)
+{
+    soma_u64 *map = filled(1000);
+    struct picker picker = {.map = map, .odd = SOMA_EXISTS, .stop_after = 10};
+    uint64_t place = 0;
+    size_t taken = 99;
+    cr_assert_eq(soma_u64_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(picker.asked == 10 && taken == 1000 - soma_u64_count_approx(map));
+    const uint64_t in_front_of = picker.last;
+    cr_assert_eq(soma_u64_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(picker.last == in_front_of && taken == 0);
+    picker.stop_after = 0;
+    cr_assert_eq(soma_u64_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert(picker.asked == 1000 && soma_u64_count_approx(map) == 500);
+    soma_u64_free(map);
+}
+
+Test(u64_take, goes_on_in_a_table_that_has_changed)
+{
+    soma_u64 *map = filled(1000);
+    struct picker picker = {.map = map, .odd = SOMA_REMOVED, .stop_after = 400};
+    static bool seen[1000];
+    uint64_t keys[1000];
+    uint64_t place = 0;
+    size_t taken = 0;
+    cr_assert_eq(soma_u64_take(map, &place, 1000, pick, &picker, keys, NULL, &taken), SOMA_OK);
+    cr_assert_eq(taken, 400);
+    for (size_t i = 0; i < taken; i++)
+        seen[keys[i]] = true;
+    for (uint64_t key = 1000; key < 50000; key++)
+        cr_assert_eq(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    for (uint64_t key = 1000; key < 50000; key++)
+        cr_assert_eq(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+    cr_assert_eq(soma_u64_shrink(map), SOMA_OK);
+    cr_assert_eq(soma_u64_take(map, &place, 1000, NULL, NULL, keys, NULL, &taken), SOMA_END);
+    cr_assert_eq(taken, 600);
+    for (size_t i = 0; i < taken; i++) {
+        cr_assert_not(seen[keys[i]]);
+        seen[keys[i]] = true;
+    }
+    soma_u64_free(map);
+}
+
+/* Another thread changes the value, or removes the key, while the program decides. */
+static void *changes(void *map)
+{
+    cr_assert_eq(soma_u64_put(map, 1, 20, NULL), SOMA_REPLACED);
+    return NULL;
+}
+
+static void *removes(void *map)
+{
+    cr_assert_eq(soma_u64_remove(map, 1, NULL), SOMA_REMOVED);
+    return NULL;
+}
+
+struct slow {
+    soma_u64 *map;
+    void *(*meanwhile)(void *);
+    enum soma_status then; /* the answer for the new value */
+    int asked;
+};
+
+static enum soma_status decide_slowly(uint64_t key, uint64_t value, void *ctx)
+{
+    struct slow *slow = ctx;
+    pthread_t thread;
+    cr_assert_eq(key, 1);
+    cr_assert_eq(value, slow->asked ? 20 : 10);
+    if (slow->asked++)
+        return slow->then;
+    cr_assert_eq(pthread_create(&thread, NULL, slow->meanwhile, slow->map), 0);
+    cr_assert_eq(pthread_join(thread, NULL), 0);
+    return SOMA_REMOVED;
+}
+
+static void take_slowly(struct slow slow, int asked, size_t want)
+{
+    uint64_t place = 0;
+    uint64_t key = UNTOUCHED;
+    uint64_t value = UNTOUCHED;
+    size_t taken = 9;
+    slow.map = fresh();
+    cr_assert_eq(soma_u64_put(slow.map, 1, 10, NULL), SOMA_INSERTED);
+    cr_assert_eq(soma_u64_take(slow.map, &place, 2, decide_slowly, &slow, &key, &value, &taken), SOMA_END);
+    cr_assert(slow.asked == asked && taken == want);
+    cr_assert(key == (want ? 1 : UNTOUCHED) && value == (want ? 20 : UNTOUCHED));
+    soma_u64_free(slow.map);
+}
+
+Test(u64_take, takes_the_value_that_was_asked_about)
+{
+    take_slowly((struct slow){.meanwhile = changes, .then = SOMA_REMOVED}, 2, 1);
+    take_slowly((struct slow){.meanwhile = changes, .then = SOMA_EXISTS}, 2, 0);
+    take_slowly((struct slow){.meanwhile = removes}, 1, 0);
+}
+
+Test(u64_take, refuses)
+{
+    soma_u64 *map = filled(3);
+    struct picker picker = {.map = map, .odd = SOMA_REPLACED};
+    uint64_t place = 0;
+    size_t taken = 7;
+    cr_assert_eq(soma_u64_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_u64_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_u64_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert(taken == 7 && place == 0);
+    cr_assert_eq(soma_u64_take(map, &place, 0, NULL, NULL, NULL, NULL, &taken), SOMA_OK);
+    cr_assert(taken == 0 && place == 0 && soma_u64_count_approx(map) == 3);
+    cr_assert_eq(soma_u64_take(map, &place, 3, pick, &picker, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert(picker.last == 1 && taken == 3 - soma_u64_count_approx(map));
+    cr_assert_eq(soma_u64_get(map, 1, NULL), SOMA_OK);
+    picker.odd = SOMA_REMOVED;
+    cr_assert_eq(soma_u64_take(map, &place, 9, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert_eq(soma_u64_count_approx(map), 0, "the place was in front of it");
+    soma_u64_free(map);
+}
+
+/* The last hash of all, and the first one. */
+Test(u64_take, comes_to_the_ends)
+{
+    soma_u64 *map = filled(5000);
+    uint64_t place = UINT64_MAX;
+    size_t taken = 9;
+    cr_assert_eq(soma_u64_take(map, &place, 9, NULL, NULL, NULL, NULL, &taken), SOMA_END);
+    cr_assert(taken <= 1 && place == 0);
+    soma_u64_free(map);
+}
+
 /* ---- Many keys ---- */
 
 enum {

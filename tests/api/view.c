@@ -418,6 +418,17 @@ static enum soma_status do_remove_many(struct both maps, uint64_t key)
     return SOMA_OK;
 }
 
+static enum soma_status do_take(struct both maps, uint64_t key)
+{
+    uint64_t place[2] = {0, 0};
+    size_t taken[2] = {0, 0};
+    (void)key;
+    cr_assert_eq(soma_u64_take(maps.words, &place[0], 2, NULL, NULL, NULL, NULL, &taken[0]), SOMA_END);
+    cr_assert_eq(soma_map_take(maps.bytes, &place[1], 2, NULL, NULL, NULL, NULL, &taken[1]), SOMA_END);
+    cr_assert_eq(taken[0], taken[1]);
+    return taken[0] ? SOMA_REMOVED : SOMA_ABSENT;
+}
+
 static enum soma_status do_clear(struct both maps, uint64_t key)
 {
     (void)key;
@@ -448,6 +459,7 @@ static const struct {
     {"put_many", do_put_many, {SOMA_OK, SOMA_OK}, {7, 7}},
     {"remove_many", do_remove_many, {SOMA_OK, SOMA_OK}, {0, 0}},
     {"clear", do_clear, {SOMA_OK, SOMA_OK}, {0, 0}},
+    {"take", do_take, {SOMA_ABSENT, SOMA_REMOVED}, {0, 0}},
 };
 
 #define KEY 8 /* even: its values are words */

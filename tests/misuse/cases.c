@@ -783,6 +783,63 @@ static void get_with_looks(void)
     soma_u64_free(map);
 }
 
+static enum soma_status takes_and_puts(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)soma_u64_put((soma_u64 *)ctx, key, value + 1, NULL);
+    return SOMA_END;
+}
+
+static enum soma_status takes_nonsense(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key, (void)value, (void)ctx;
+    return SOMA_OK;
+}
+
+static enum soma_status takes_looked_up(uint64_t key, uint64_t value, void *ctx)
+{
+    soma_read_enter();
+    need(soma_u64_get((const soma_u64 *)ctx, key, &value) == SOMA_OK);
+    soma_read_exit();
+    return value % 2 ? SOMA_REMOVED : SOMA_EXISTS;
+}
+
+static enum soma_status takes_bytes_nonsense(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)key, (void)key_len, (void)value, (void)ctx;
+    return SOMA_REPLACED;
+}
+
+static void take_with(soma_u64_take_fn fn, enum soma_status want)
+{
+    soma_u64 *map = words_map();
+    uint64_t place = 0;
+    need(soma_u64_take(map, &place, 10, fn, map, NULL, NULL, NULL) == want);
+    soma_u64_free(map);
+}
+
+static void take_writes(void)
+{
+    take_with(takes_and_puts, SOMA_OK);
+}
+
+static void take_answers(void)
+{
+    take_with(takes_nonsense, SOMA_E_INVALID);
+}
+
+static void take_looks(void)
+{
+    take_with(takes_looked_up, SOMA_OK);
+}
+
+static void take_answers_bytes(void)
+{
+    soma_map *map = bytes_map();
+    uint64_t place = 0;
+    need(soma_map_take(map, &place, 10, takes_bytes_nonsense, NULL, NULL, NULL, NULL) == SOMA_E_INVALID);
+    soma_map_free(map);
+}
+
 static void waits(void *arg)
 {
     (void)arg;
@@ -1244,6 +1301,11 @@ const struct rule rules[] = {
      "soma_u64_get_with: the callback has left a read section open, or closed one that it did not open: close in it "
      "just what it opens",
      get_with_looks, 0, NULL},
+    {"take-writes", take_writes, "soma_u64_put: " IN_CALLBACK, take_looks, 0, NULL},
+    {"take-answers", take_answers, "soma_u64_take: the callback answered neither REMOVED, EXISTS nor END", take_looks,
+     0, NULL},
+    {"take-answers-bytes", take_answers_bytes, "soma_map_take: the callback answered neither REMOVED, EXISTS nor END",
+     take_looks, 0, NULL},
     {"retired-waits", retired_waits,
      "soma_barrier_wait: called inside a read section or a retired call, where it would wait for itself: call it "
      "outside",

@@ -255,6 +255,57 @@ static void do_get_many(struct model *m)
     verified(n);
 }
 
+/* Takes some of what is there, wherever: the order is the table's. */
+struct taking {
+    struct model *model;
+    uint64_t salt; /* some are left */
+    uint64_t left;
+};
+
+static size_t index_of(const struct model *m, uint64_t key)
+{
+    size_t i = 0;
+    while (i + 1 < m->size && m->keys[i] != key)
+        i++;
+    EXPECT_EQ(m->keys[i], key);
+    return i;
+}
+
+static enum soma_status take_or_leave(uint64_t key, uint64_t value, void *ctx)
+{
+    struct taking *taking = ctx;
+    const size_t i = index_of(taking->model, key);
+    EXPECT(taking->model->there[i]);
+    EXPECT_EQ(value, taking->model->values[i]);
+    if ((key ^ taking->salt) % 3 != 0)
+        return SOMA_REMOVED;
+    taking->left++;
+    return SOMA_EXISTS;
+}
+
+static void do_take(struct model *m)
+{
+    uint64_t keys[4];
+    uint64_t values[4];
+    size_t taken = 99;
+    uint64_t place = rng_below(&m->rng, 4) ? rng_next(&m->rng) : 0;
+    const bool from_start = place == 0;
+    const size_t n = (size_t)rng_below(&m->rng, 5);
+    struct taking taking = {.model = m, .salt = rng_next(&m->rng)};
+    const uint64_t before = m->count;
+    const enum soma_status status =
+        soma_u64_take(m->map, &place, n, m->size < 1000 ? take_or_leave : NULL, &taking, keys, values, &taken);
+    EXPECT(status == SOMA_OK ? taken == n : status == SOMA_END && place == 0 && taken <= n);
+    EXPECT(status == SOMA_OK || !from_start || taken + taking.left == before);
+    for (size_t k = 0; k < taken && k < 4; k++) {
+        const size_t i = index_of(m, keys[k]);
+        EXPECT(m->there[i]);
+        EXPECT_EQ(values[k], m->values[i]);
+        oracle_drop(m, i);
+    }
+    verified(taken);
+}
+
 static void do_put_many(struct model *m)
 {
     uint64_t keys[MANY];
@@ -306,9 +357,9 @@ typedef void (*verb)(struct model *);
 static const verb growing[] = {do_put, do_put, do_put_new, do_put_new, do_put_many, do_fetch_add, do_update, do_get};
 static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if,
                                 do_get,    do_cas,    do_update,      do_get_many};
-static const verb mixed[] = {do_put,       do_put_new,     do_replace, do_cas, do_remove,
-                             do_remove_if, do_fetch_add,   do_update,  do_get, do_get_many,
-                             do_put_many,  do_remove_many, do_get_with};
+static const verb mixed[] = {do_put,       do_put_new,     do_replace,  do_cas, do_remove,
+                             do_remove_if, do_fetch_add,   do_update,   do_get, do_get_many,
+                             do_put_many,  do_remove_many, do_get_with, do_take};
 
 static void draw(struct model *m, const verb *verbs, size_t count, size_t steps)
 {

@@ -53,6 +53,7 @@ static const struct {
     [DO_ASK] = {"ask", true, false},
     [DO_SEE_ASK] = {"see_ask", true, true},
     [DO_WALK_ASK] = {"walk_ask", false, false},
+    [DO_TAKE] = {"take", false, false},
 };
 
 const char *verb_name(enum verb verb)

@@ -967,6 +967,92 @@ static void clear(struct stage *stage, unsigned thread)
     stage->calls += KEYS;
 }
 
+/* What a pass that takes everything out has come to: as many removals as there are keys, all within its time. A key that was there
+ * throughout has been taken; so of one that has not been, absence is as good an answer. */
+struct taking {
+    struct stage *stage;
+    struct call *calls[KEYS];
+    enum soma_status status;
+};
+
+static enum soma_status take_word(uint64_t key, uint64_t value, void *ctx)
+{
+    const struct taking *taking = ctx;
+    (void)key;
+    (void)from_word(taking->stage, value); /* it must not be gone */
+    return SOMA_REMOVED;
+}
+
+static enum soma_status take_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    const struct taking *taking = ctx;
+    (void)key, (void)key_len;
+    (void)from_bytes(taking->stage, value.data, value.len);
+    return SOMA_REMOVED;
+}
+
+static void taken(const struct taking *taking, uint64_t key, uint64_t result)
+{
+    for (unsigned k = 0; k < KEYS; k++) {
+        if (taking->stage->keys[k] != key)
+            continue;
+        if (taking->calls[k]->status == SOMA_REMOVED)
+            run_failed("take has given a key twice");
+        taking->calls[k]->status = SOMA_REMOVED;
+        taking->calls[k]->result = result;
+        return;
+    }
+    run_failed("take gives a key that nobody has");
+}
+
+/* Two at a time. */
+static size_t take_two(struct taking *taking, uint64_t *place)
+{
+    const struct stage *stage = taking->stage;
+    uint64_t keys[2];
+    uint64_t values[2];
+    struct soma_bytes key_bytes[2];
+    struct soma_bytes value_bytes[2];
+    size_t count = 0;
+    if (is_words(stage))
+        taking->status = soma_u64_take(stage->words, place, 2, take_word, taking, keys, values, &count);
+    else
+        taking->status = soma_map_take(stage->bytes, place, 2, take_bytes, taking, key_bytes, value_bytes, &count);
+    for (size_t i = 0; i < count; i++) {
+        if (is_words(stage)) {
+            taken(taking, keys[i], from_word(stage, values[i]));
+            continue;
+        }
+        memcpy(&keys[i], key_bytes[i].data, sizeof keys[i]);
+        taken(taking, keys[i], from_bytes(stage, value_bytes[i].data, value_bytes[i].len));
+    }
+    return count;
+}
+
+static void take(struct stage *stage, unsigned thread)
+{
+    struct taking taking = {.stage = stage, .status = SOMA_OK};
+    uint64_t place = 0;
+    run_call_entered();
+    for (unsigned k = 0; k < KEYS; k++)
+        taking.calls[k] = oracle_call(stage->oracle, thread, KEY_REMOVE, k);
+    soma_read_enter(); /* to look at what comes out */
+    while (taking.status == SOMA_OK) {
+        if (take_two(&taking, &place) < 2 && taking.status == SOMA_OK)
+            run_failed("take has stopped in the middle");
+    }
+    soma_read_exit();
+    run_call_left();
+    if (taking.status == SOMA_END && place != 0)
+        run_failed("take does not go back to the beginning");
+    for (unsigned k = 0; k < KEYS; k++) {
+        if (taking.calls[k]->status != SOMA_REMOVED)
+            taking.calls[k]->status = taking.status < 0 ? (int8_t)taking.status : SOMA_ABSENT;
+        oracle_return(stage->oracle, taking.calls[k]);
+    }
+    stage->calls += KEYS;
+}
+
 /* ---- What is not a key's ---- */
 
 static void grow(struct stage *stage)
@@ -1173,6 +1259,9 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_CLEAR:
         clear(stage, thread);
+        break;
+    case DO_TAKE:
+        take(stage, thread);
         break;
     case DO_COUNT:
         count(stage);

@@ -76,6 +76,9 @@ static void words_refused(soma_u64 *map)
     EXPECT_EQ(soma_u64_remove(map, 0, NULL), SOMA_E_LIMIT);
     EXPECT_EQ(soma_u64_remove_if(map, 0, 0, NULL), SOMA_E_LIMIT);
     EXPECT_EQ(soma_u64_clear(map), SOMA_E_LIMIT);
+    uint64_t place = 0;
+    EXPECT_EQ(soma_u64_take(map, &place, 9, NULL, NULL, NULL, NULL, &done), SOMA_E_LIMIT);
+    EXPECT_EQ(done, 0);
     words_unchanged(map);
 }
 
@@ -219,6 +222,12 @@ static void cap_lets_go(const void *unused)
         EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
         verified(1);
     }
+    uint64_t place = 0;
+    size_t taken = 0;
+    for (uint64_t key = 0; key < 100; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_take(map, &place, 1000, NULL, NULL, NULL, NULL, &taken), SOMA_END);
+    EXPECT_EQ(taken, 100);
     soma_u64_free(map);
     soma_barrier_wait(); /* `seen` goes */
 }
@@ -467,6 +476,30 @@ static void fickle(const void *cap)
     verified(1);
 }
 
+/* As much as can be said counts as a lot, alone, and not as what is left of the sum. */
+static void no_sum_wraps(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = UINT64_MAX};
+    soma_u64 *words = hanging_words(&hanging, HANGING_CAP);
+    soma_map *bytes = hanging_bytes(&hanging, HANGING_CAP);
+    const uint64_t keys[] = {0, 1};
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_remove(words, keys[0], NULL), SOMA_REMOVED);
+    EXPECT_EQ(soma_map_remove(bytes, &keys[0], sizeof keys[0], NULL), SOMA_REMOVED);
+    EXPECT_EQ(words_deferred(words), CORE_VALUE_BYTES_MOST + WORD_BYTES);
+    EXPECT_EQ(bytes_deferred(bytes), CORE_VALUE_BYTES_MOST + ENTRY_BYTES);
+    EXPECT_EQ(soma_u64_remove(words, keys[1], NULL), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_map_remove(bytes, &keys[1], sizeof keys[1], NULL), SOMA_E_LIMIT);
+    soma_read_exit();
+    soma_barrier_wait();
+    EXPECT_EQ(words_deferred(words), 0);
+    EXPECT_EQ(bytes_deferred(bytes), 0);
+    soma_u64_free(words);
+    soma_map_free(bytes);
+    verified(1);
+}
+
 static void hanging_needs_retiring(const void *unused)
 {
     (void)unused;
@@ -544,6 +577,7 @@ int main(int argc, char **argv)
         {"copies-that-move", copies_that_move, NULL},
         {"fickle", fickle, &(const uint64_t){UINT64_MAX}},
         {"fickle-at-the-cap", fickle, &(const uint64_t){HANGING_CAP}},
+        {"no-sum-wraps", no_sum_wraps, NULL},
         {"hanging-needs-retiring", hanging_needs_retiring, NULL},
         {"stall-of-ones-own", stall_of_ones_own, NULL},
         {"stall-untold", stall_of_ones_own, "untold"},

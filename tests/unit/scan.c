@@ -2,12 +2,14 @@
 /* scan.c - scans over lists in states that last for a few instructions, and scans that stand on something while it is
  * taken away under them. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <soma/soma.h>
 
 #include "dir/dir.h"
 #include "map/map_internal.h"
 #include "map/scan.h"
+#include "map/take.h"
 #include "map/word.h"
 #include "support.h"
 
@@ -400,6 +402,87 @@ static void empty_key(const void *unused)
     verified(3);
 }
 
+/* ---- Taking ---- */
+
+static enum soma_status keep_hash_3(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key;
+    ++*(unsigned *)ctx;
+    return value == 3 ? SOMA_EXISTS : SOMA_REMOVED;
+}
+
+/* Places are hashes: from one on, to behind one, and to the last of all. */
+static void take_places(const void *arg)
+{
+    (void)arg;
+    soma_u64 *map = words();
+    uint64_t values[KEYS];
+    uint64_t place = 2;
+    size_t taken = 0;
+    unsigned asked = 0;
+    EXPECT_EQ(soma_u64_take(map, &place, 2, keep_hash_3, &asked, NULL, values, &taken), SOMA_OK);
+    EXPECT(taken == 2 && asked == 3 && values[0] == 2 && values[1] == 4);
+    EXPECT_EQ(place, 5);
+    EXPECT_EQ(soma_u64_take(map, &place, 3, keep_hash_3, &asked, NULL, values, &taken), SOMA_OK);
+    EXPECT(taken == 3 && values[0] == 5 && values[2] == 7);
+    EXPECT_EQ(place, 8);
+    EXPECT_EQ(soma_u64_take(map, &place, 1, keep_hash_3, &asked, NULL, values, &taken), SOMA_END);
+    EXPECT(taken == 1 && values[0] == KEYS && place == 0); /* the last hash */
+    EXPECT_EQ(soma_u64_take(map, &place, KEYS, keep_hash_3, &asked, NULL, values, &taken), SOMA_END);
+    EXPECT(taken == 2 && values[0] == 0 && values[1] == 1 && place == 0);
+    EXPECT_EQ(soma_u64_count_approx(map), 1);
+    soma_u64_free(map);
+    verified(1);
+}
+
+/* Many keys of one hash, more than a section looks at, some of which stay. */
+#define ALIKE (3 * TAKE_ENTRIES)
+
+static enum soma_status keep_thirds(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    uint64_t number = 0;
+    EXPECT_EQ(key_len, sizeof number);
+    memcpy(&number, key, key_len);
+    EXPECT_EQ(value.len, 2);
+    ++*(unsigned *)ctx;
+    return number % 3 ? SOMA_REMOVED : SOMA_EXISTS;
+}
+
+static soma_map *alike(void)
+{
+    soma_map *map = NULL;
+    EXPECT_EQ(soma_map_new(NULL, &map), SOMA_OK);
+    soma__map_hash_mask(map, 0);
+    for (uint64_t key = 0; key < ALIKE; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, "ab", 2, NULL), SOMA_INSERTED);
+    return map;
+}
+
+static void take_alike(const void *arg)
+{
+    (void)arg;
+    soma_map *map = alike();
+    uint64_t place = 0;
+    size_t taken = 0;
+    unsigned asked = 0;
+    EXPECT_EQ(soma_map_take(map, &place, ALIKE, keep_thirds, &asked, NULL, NULL, &taken), SOMA_END);
+    EXPECT(taken == ALIKE - ALIKE / 3 && asked == ALIKE);
+    EXPECT_EQ(soma_map_count_approx(map), ALIKE / 3);
+    soma_map_free(map);
+    map = alike();
+    size_t total = 0;
+    for (unsigned calls = 0; calls <= ALIKE; calls++) { /* a few at a time */
+        const enum soma_status status = soma_map_take(map, &place, 5, keep_thirds, &asked, NULL, NULL, &taken);
+        total += taken;
+        if (status == SOMA_END)
+            break;
+        EXPECT(status == SOMA_OK && taken == 5);
+    }
+    EXPECT_EQ(total, ALIKE - ALIKE / 3);
+    soma_map_free(map);
+    verified(1);
+}
+
 int main(int argc, char **argv)
 {
     static const uint64_t frozen_flag = EDGE_FROZEN;
@@ -422,6 +505,8 @@ int main(int argc, char **argv)
         {"key-comes-along", key_comes_along, NULL},
         {"word-tokens", word_tokens, NULL},
         {"copy-keeps-room", copy_keeps_room, NULL},
+        {"take-places", take_places, NULL},
+        {"take-alike", take_alike, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
