@@ -503,6 +503,30 @@ static void do_clear(void)
         EXPECT_EQ(world.count, 0);
 }
 
+/* A pass that is refused memory has told what it took; the rest is still there, from the place on. */
+static void do_take(void)
+{
+    uint64_t place = 0;
+    uint64_t keys[8];
+    uint64_t values[8];
+    for (bool more = true; more;) {
+        size_t taken = 9;
+        arm();
+        const enum soma_status status = world.kind->take(world.map, &place, 8, keys, values, &taken);
+        atomic_store(&armed, false);
+        EXPECT(status == SOMA_OK ? taken == 8 : taken <= 8);
+        for (size_t i = 0; i < taken && i < 8; i++) {
+            EXPECT(world.there[keys[i]] && world.value[keys[i]] == values[i]);
+            drop(keys[i]);
+        }
+        more = status == SOMA_OK;
+        if (more)
+            continue;
+        if (done(status, SOMA_END))
+            EXPECT_EQ(world.count, 0);
+    }
+}
+
 /* Whether there was one; without memory, the same call finds it as soon as there is some. */
 static bool next_entry(soma_cursor *cursor, uint64_t *key, uint64_t *value)
 {
@@ -798,6 +822,9 @@ static void every_verb(void)
     reserve_and_shrink();
     check_all();
     do_clear();
+    on_keys(do_put, 0, 100);
+    do_take();
+    check_all();
     on_keys(do_put, 0, 100);
     on_keys(do_put_new, 90, 150);
     on_keys(do_fetch_add, 140, 200);
@@ -1120,6 +1147,8 @@ static void with_views(void)
     on_keys(do_put_new, 0, 100);
     check_all();
     view_close(1);
+    do_take();
+    check_all();
     do_clear();
     reserve_and_shrink();
     check_all();

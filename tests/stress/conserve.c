@@ -24,7 +24,11 @@ struct words {
     enum soma_status (*take)(void *map, uint64_t key, uint64_t *old);
     enum soma_status (*take_if)(void *map, uint64_t key, uint64_t expected);
     uint64_t (*count)(void *map);
+    /* Takes some out, from a place on; the sum of what went. */
+    uint64_t (*take_from)(void *map, uint64_t *place);
 };
+
+#define TAKEN 16
 
 /* ---- The word map ---- */
 
@@ -73,6 +77,32 @@ static enum soma_status word_take_if(void *map, uint64_t key, uint64_t expected)
 static uint64_t word_count(void *map)
 {
     return soma_u64_count_approx(map);
+}
+
+/* What it is shown it leaves now and then, and now and then it wants no more. */
+static enum soma_status choose_word(uint64_t key, uint64_t word, void *ctx)
+{
+    uint64_t *asked = ctx;
+    (void)key;
+    const uint64_t draw = ++*asked * 7 + word;
+    return draw % 5 == 0 ? SOMA_EXISTS : draw % 31 == 0 ? SOMA_END : SOMA_REMOVED;
+}
+
+static uint64_t sum_of(const uint64_t *words, size_t count)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++)
+        sum += words[i];
+    return sum;
+}
+
+static uint64_t word_take_from(void *map, uint64_t *place)
+{
+    uint64_t words[TAKEN];
+    uint64_t asked = *place;
+    size_t taken = 0;
+    EXPECT(soma_u64_take(map, place, TAKEN, choose_word, &asked, NULL, words, &taken) >= 0);
+    return sum_of(words, taken);
 }
 
 /* ---- The byte map, with keys and values of 8 bytes ---- */
@@ -139,9 +169,33 @@ static uint64_t byte_count(void *map)
     return soma_map_count_approx(map);
 }
 
+static enum soma_status choose_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    uint64_t word = 0;
+    EXPECT(key_len == sizeof(uint64_t) && value.len == sizeof word && key);
+    memcpy(&word, value.data, sizeof word);
+    return choose_word(0, word, ctx);
+}
+
+static uint64_t byte_take_from(void *map, uint64_t *place)
+{
+    struct soma_bytes values[TAKEN];
+    uint64_t words[TAKEN];
+    uint64_t asked = *place;
+    size_t taken = 0;
+    soma_read_enter();
+    EXPECT(soma_map_take(map, place, TAKEN, choose_bytes, &asked, NULL, values, &taken) >= 0);
+    for (size_t i = 0; i < taken; i++)
+        memcpy(&words[i], values[i].data, sizeof words[i]);
+    soma_read_exit();
+    return sum_of(words, taken);
+}
+
 static const struct words both[2] = {
-    {word_open, word_close, word_get, word_add, word_put, word_cas, word_take, word_take_if, word_count},
-    {byte_open, byte_close, byte_get, byte_add, byte_put, byte_cas, byte_take, byte_take_if, byte_count},
+    {word_open, word_close, word_get, word_add, word_put, word_cas, word_take, word_take_if, word_count,
+     word_take_from},
+    {byte_open, byte_close, byte_get, byte_add, byte_put, byte_cas, byte_take, byte_take_if, byte_count,
+     byte_take_from},
 };
 
 /* ---- The threads ---- */
@@ -165,6 +219,7 @@ struct worker {
     struct rng rng;
     uint64_t in;
     uint64_t out;
+    uint64_t place; /* where the thread goes on taking */
 };
 
 static void do_add(struct worker *w, uint64_t key)
@@ -214,12 +269,18 @@ static void do_take_if(struct worker *w, uint64_t key)
         w->out += expected;
 }
 
+static void do_take_from(struct worker *w, uint64_t key)
+{
+    if (key % 16 == 0) /* it takes more than the others put in */
+        w->out += w->run->words->take_from(w->run->map, &w->place);
+}
+
 static void work(unsigned index, void *arg)
 {
-    static void (*const verbs[])(struct worker *, uint64_t) = {do_add, do_add,  do_add,    do_put,
-                                                               do_cas, do_take, do_take_if};
+    static void (*const verbs[])(struct worker *, uint64_t) = {do_add, do_add,  do_add,     do_put,
+                                                               do_cas, do_take, do_take_if, do_take_from};
     struct run *run = arg;
-    struct worker w = {run, rng_new(index), 0, 0};
+    struct worker w = {run, rng_new(index), 0, 0, 0};
     uint64_t steps = 0;
     while (++steps % 64 || (now_seconds() < run->end && failures() == 0))
         verbs[rng_below(&w.rng, sizeof verbs / sizeof verbs[0])](&w, rng_below(&w.rng, run->keys));

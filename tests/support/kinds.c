@@ -133,6 +133,11 @@ static enum soma_status word_remove_many(void *map, const uint64_t *keys, size_t
     return soma_u64_remove_many(map, keys, n, NULL, found, done);
 }
 
+static enum soma_status word_take(void *map, uint64_t *place, size_t n, uint64_t *keys, uint64_t *values, size_t *taken)
+{
+    return soma_u64_take(map, place, n, NULL, NULL, keys, values, taken);
+}
+
 /* ---- Ids as bytes ---- */
 
 #define ENCODED_MAX 64
@@ -438,16 +443,30 @@ static enum soma_status byte_remove_many(void *map, const uint64_t *keys, size_t
     return soma_map_remove_many(map, key_bytes, n, NULL, found, done);
 }
 
+static enum soma_status byte_take(void *map, uint64_t *place, size_t n, uint64_t *keys, uint64_t *values, size_t *taken)
+{
+    struct soma_bytes k[KIND_MANY];
+    struct soma_bytes v[KIND_MANY];
+    soma_read_enter();
+    const enum soma_status status = soma_map_take(map, place, n, NULL, NULL, k, v, taken);
+    for (size_t i = 0; i < *taken; i++) {
+        keys[i] = decode(k[i].data, k[i].len);
+        values[i] = decode(v[i].data, v[i].len);
+    }
+    soma_read_exit();
+    return status;
+}
+
 const struct kind kinds[2] = {
     {"u64",          word_open,         word_close,       word_get,      word_get_many,
      word_put,       word_put_new,      word_replace,     word_cas,      word_remove,
      word_remove_if, word_update,       word_fetch_add,   word_put_many, word_clear,
      word_count,     word_reserve,      word_shrink,      word_walk,     soma_cursor_next_u64,
-     word_view,      soma_view_get_u64, word_remove_many, word_get_with},
-    {"map",          byte_open,     byte_close, byte_get,      byte_get_many,    byte_put,
-     byte_put_new,   byte_replace,  byte_cas,   byte_remove,   byte_remove_if,   byte_update,
-     byte_fetch_add, byte_put_many, byte_clear, byte_count,    byte_reserve,     byte_shrink,
-     byte_walk,      byte_next,     byte_view,  byte_view_get, byte_remove_many, byte_get_with},
+     word_view,      soma_view_get_u64, word_remove_many, word_get_with, word_take},
+    {"map",         byte_open,        byte_close,    byte_get,       byte_get_many, byte_put,       byte_put_new,
+     byte_replace,  byte_cas,         byte_remove,   byte_remove_if, byte_update,   byte_fetch_add, byte_put_many,
+     byte_clear,    byte_count,       byte_reserve,  byte_shrink,    byte_walk,     byte_next,      byte_view,
+     byte_view_get, byte_remove_many, byte_get_with, byte_take},
 };
 
 void *kind_open(const struct kind *kind, const struct kind_options *options)

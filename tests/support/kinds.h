@@ -50,9 +50,10 @@ struct kind {
     enum soma_status (*view_get)(const soma_view *view, uint64_t key, uint64_t *value);
     enum soma_status (*remove_many)(void *map, const uint64_t *keys, size_t n, bool *found, size_t *done);
     enum soma_status (*get_with)(void *map, uint64_t key, uint64_t *value);
+    enum soma_status (*take)(void *map, uint64_t *place, size_t n, uint64_t *keys, uint64_t *values, size_t *taken);
 };
 
-/* The most keys that one get_many, put_many or remove_many of a kind takes. */
+/* The most keys that one get_many, put_many, remove_many or take of a kind takes. */
 #define KIND_MANY 64
 
 /* word map, byte map */
