@@ -7,7 +7,6 @@
  */
 #include "pack.h"
 
-#include <soma/cursor.h>
 #include <soma/rcu.h>
 
 #define SOMA_TYPED_NAME git_pack_bases
@@ -31,9 +30,17 @@ static void let_go(uint64_t word, void *ctx)
     git_pack_cache_release(git_pack_bases_value_of(word));
 }
 
+/* What hangs on an entry, for the cap on what waits for readers. */
+static uint64_t size_of(uint64_t word, void *ctx)
+{
+    (void)ctx;
+    return git_pack_bases_value_of(word)->raw.len;
+}
+
 int git_pack_cache_init(git_pack_cache *cache)
 {
-    const struct soma_u64_options options = {.struct_size = sizeof options, .value_retire = let_go};
+    const struct soma_u64_options options = {
+        .struct_size = sizeof options, .value_retire = let_go, .value_bytes = size_of};
     const enum soma_status status = git_pack_bases_new(&options, &cache->entries);
     if (status != SOMA_OK) {
         git_error_set(GIT_ERROR_OS, "failed to make a pack cache: %s", soma_status_text(status));
@@ -51,13 +58,18 @@ void git_pack_cache_free(git_pack_cache *cache)
 
 /* ---- Looking up ---- */
 
+/* It cannot be freed before this returns. */
+static void count_up(off64_t offset, git_pack_cache_entry *entry, void *found)
+{
+    (void)offset;
+    git_atomic32_inc(&entry->refcount);
+    *(git_pack_cache_entry **)found = entry;
+}
+
 git_pack_cache_entry *git_pack_cache_get(git_pack_cache *cache, off64_t offset)
 {
     git_pack_cache_entry *found = NULL;
-    soma_read_enter();
-    if (git_pack_bases_get(cache->entries, offset, &found) == SOMA_OK)
-        git_atomic32_inc(&found->refcount);
-    soma_read_exit();
+    git_pack_bases_get_with(cache->entries, offset, count_up, &found);
     return found;
 }
 
@@ -68,25 +80,25 @@ static bool fits(git_pack_cache *cache, size_t bytes)
     return (size_t)git_atomic_ssize_get(&cache->memory_used) + bytes <= cache->memory_limit;
 }
 
-static void evict_if_idle(git_pack_cache *cache, off64_t offset)
+static enum soma_status take_if_idle(uint64_t key, uint64_t word, void *ctx)
 {
-    git_pack_cache_entry *entry;
-    soma_read_enter(); /* while we look at its count and length */
-    if (git_pack_bases_get(cache->entries, offset, &entry) == SOMA_OK && git_atomic32_get(&entry->refcount) == 1 &&
-        git_pack_bases_remove_if(cache->entries, offset, entry, NULL) == SOMA_REMOVED)
-        git_atomic_ssize_add(&cache->memory_used, -(ssize_t)entry->raw.len);
-    soma_read_exit();
+    (void)key, (void)ctx;
+    return git_atomic32_get(&git_pack_bases_value_of(word)->refcount) == 1 ? SOMA_REMOVED : SOMA_EXISTS;
 }
 
 static void evict_idle(git_pack_cache *cache)
 {
-    soma_cursor *cursor;
-    uint64_t word;
-    if (soma_cursor_open_u64(git_pack_bases_raw(cache->entries), &cursor) != SOMA_OK)
-        return;
-    while (soma_cursor_next_u64(cursor, &word, NULL) == SOMA_OK)
-        evict_if_idle(cache, git_pack_bases_key_of(word));
-    soma_cursor_close(cursor);
+    enum soma_status status = SOMA_OK;
+    uint64_t place = 0;
+    while (status == SOMA_OK) {
+        uint64_t words[32];
+        size_t taken = 0;
+        soma_read_enter(); /* while we look at their lengths */
+        status = soma_u64_take(git_pack_bases_raw(cache->entries), &place, 32, take_if_idle, NULL, NULL, words, &taken);
+        for (size_t i = 0; i < taken; i++)
+            git_atomic_ssize_add(&cache->memory_used, -(ssize_t)git_pack_bases_value_of(words[i])->raw.len);
+        soma_read_exit();
+    }
 }
 
 /* An entry with two references, the map's and the caller's. */

@@ -13,8 +13,6 @@
 #include "odb.h"
 #include "runtime.h"
 
-#include <soma/cursor.h>
-
 #define SOMA_TYPED_NAME git_cache_map
 #define SOMA_TYPED_KEY uint64_t
 #define SOMA_TYPED_VALUE git_cached_obj *
@@ -34,9 +32,17 @@ static void let_go(uint64_t word, void *ctx)
     git_cached_obj_decref(git_cache_map_value_of(word));
 }
 
+/* What hangs on an object, for the cap on what waits for readers. */
+static uint64_t size_of(uint64_t word, void *ctx)
+{
+    (void)ctx;
+    return git_cache_map_value_of(word)->size;
+}
+
 int git_cache_init(git_cache *cache)
 {
-    const struct soma_u64_options options = {.struct_size = sizeof options, .value_retire = let_go};
+    const struct soma_u64_options options = {
+        .struct_size = sizeof options, .value_retire = let_go, .value_bytes = size_of};
     enum soma_status status;
     memset(cache, 0, sizeof *cache);
     status = git_cache_map_new(&options, &cache->map);
@@ -67,56 +73,50 @@ static void account(git_cache *cache, ssize_t bytes)
     git_atomic_ssize_add(&git_cache__current_storage, bytes);
 }
 
-static void take_out(git_cache *cache, uint64_t key)
+/* How many are taken out in one call. */
+#define BATCH 32
+
+/* Takes out up to `count` from a place on, at most BATCH; more than 0 unless there are none. Gives the number of those that went. */
+static size_t take_out(git_cache *cache, uint64_t *place, size_t count, enum soma_status *status)
 {
-    git_cached_obj *old;
-    soma_read_enter(); /* while we look at its size */
-    if (git_cache_map_remove(cache->map, key, &old) == SOMA_REMOVED)
-        account(cache, -(ssize_t)old->size);
+    uint64_t words[BATCH];
+    size_t taken = 0;
+    ssize_t bytes = 0;
+    soma_read_enter(); /* while we look at their sizes */
+    *status = soma_u64_take(git_cache_map_raw(cache->map), place, count < BATCH ? count : BATCH, NULL, NULL, NULL,
+                            words, &taken);
+    for (size_t i = 0; i < taken; i++)
+        bytes += (ssize_t)git_cache_map_value_of(words[i])->size;
     soma_read_exit();
+    if (taken > 0)
+        account(cache, -bytes);
+    return taken;
 }
 
 /* Everything that is there when the call begins. */
 void git_cache_clear(git_cache *cache)
 {
-    soma_cursor *cursor;
-    uint64_t key;
-    if (git_cache_size(cache) == 0 || soma_cursor_open_u64(git_cache_map_raw(cache->map), &cursor) != SOMA_OK)
-        return;
-    while (soma_cursor_next_u64(cursor, &key, NULL) == SOMA_OK)
-        take_out(cache, key);
-    soma_cursor_close(cursor);
+    enum soma_status status = SOMA_OK;
+    uint64_t place = 0;
+    while (status == SOMA_OK)
+        take_out(cache, &place, BATCH, &status);
 }
 
-/* From behind the last that a cursor gave, round the end, at most once through all. */
-static void evict(git_cache *cache, soma_cursor *cursor, size_t count)
-{
-    uint64_t key;
-    for (int rounds = 0; count > 0 && rounds < 2;) {
-        const enum soma_status status = soma_cursor_next_u64(cursor, &key, NULL);
-        if (status == SOMA_END) {
-            soma_cursor_seek(cursor, 0);
-            rounds++;
-        } else if (status == SOMA_OK) {
-            take_out(cache, key);
-            count--;
-        } else
-            return;
-    }
-}
-
-/* As many as always: one in 2048, at least eight. From where the last eviction ended: at the beginning of the table there is hardly
- * anything left. Two threads that start from the same place take out more or less the same; that does no harm. */
+/* As many as always: one in 2048, at least eight. From where the last eviction ended, round the end: at the beginning of the table
+ * there is hardly anything left. Two threads that start from the same place share what is there. */
 static void make_room(git_cache *cache)
 {
     const size_t share = git_cache_size(cache) / 2048;
-    soma_cursor *cursor;
-    if (soma_cursor_open_u64(git_cache_map_raw(cache->map), &cursor) != SOMA_OK)
-        return;
-    soma_cursor_seek(cursor, __atomic_load_n(&cache->evicted_to, __ATOMIC_RELAXED));
-    evict(cache, cursor, share < 8 ? 8 : share);
-    __atomic_store_n(&cache->evicted_to, soma_cursor_token(cursor), __ATOMIC_RELAXED);
-    soma_cursor_close(cursor);
+    size_t count = share < 8 ? 8 : share;
+    uint64_t place = __atomic_load_n(&cache->evicted_to, __ATOMIC_RELAXED);
+    for (int ends = 0; count > 0 && ends < 2;) {
+        enum soma_status status;
+        count -= take_out(cache, &place, count, &status);
+        ends += status == SOMA_END;
+        if (status < 0)
+            break;
+    }
+    __atomic_store_n(&cache->evicted_to, place, __ATOMIC_RELAXED);
 }
 
 /* ---- Looking up ---- */
@@ -134,18 +134,29 @@ static bool matches(const git_cached_obj *object, const git_oid *oid, unsigned f
     return git_oid_equal(&object->oid, oid) && (!flags || object->flags == flags);
 }
 
+struct lookup {
+    const git_oid *oid;
+    unsigned flags;
+    git_cached_obj *found;
+};
+
+/* It cannot be freed before this returns. */
+static void count_up(uint64_t key, git_cached_obj *object, void *ctx)
+{
+    struct lookup *lookup = ctx;
+    (void)key;
+    if (!matches(object, lookup->oid, lookup->flags))
+        return;
+    git_cached_obj_incref(object);
+    lookup->found = object;
+}
+
 static void *get(git_cache *cache, const git_oid *oid, unsigned flags)
 {
-    git_cached_obj *found = NULL;
-    if (!git_cache__enabled)
-        return NULL;
-    soma_read_enter();
-    if (git_cache_map_get(cache->map, key_of(oid), &found) == SOMA_OK && matches(found, oid, flags))
-        git_cached_obj_incref(found);
-    else
-        found = NULL;
-    soma_read_exit();
-    return found;
+    struct lookup lookup = {oid, flags, NULL};
+    if (git_cache__enabled)
+        git_cache_map_get_with(cache->map, key_of(oid), count_up, &lookup);
+    return lookup.found;
 }
 
 git_odb_object *git_cache_get_raw(git_cache *cache, const git_oid *oid)
