@@ -228,6 +228,17 @@ static enum soma_status look_around(uint64_t key, bool present, uint64_t *value,
     return SOMA_OK;
 }
 
+static void look_on(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)look_around(key, true, &value, ctx);
+}
+
+static enum soma_status look_and_take(uint64_t key, uint64_t value, void *ctx)
+{
+    look_on(key, value, ctx);
+    return SOMA_REMOVED;
+}
+
 static void callbacks(const void *arg)
 {
     (void)arg;
@@ -236,9 +247,13 @@ static void callbacks(const void *arg)
         soma_any_u64_put(map, 1, 1, NULL);
         watchdog(20);
         EXPECT_EQ(soma_any_u64_update(map, 1, look_around, map), SOMA_REPLACED);
-        watchdog(0);
+        EXPECT_EQ(soma_any_u64_get_with(map, 1, look_on, map), SOMA_OK);
         uint64_t value = 0;
         EXPECT(soma_any_u64_get(map, 1, &value) == SOMA_OK && value == 2);
+        uint64_t place = 0;
+        EXPECT_EQ(soma_any_u64_take(map, &place, 2, look_and_take, map, NULL, NULL, NULL), SOMA_END);
+        EXPECT_EQ(soma_any_u64_get(map, 1, &value), SOMA_ABSENT);
+        watchdog(0);
         verified(1);
         soma_any_u64_free(map);
     }
@@ -251,7 +266,25 @@ static void retire_word(uint64_t value, void *ctx)
     (void)value, (void)ctx;
 }
 
-#define VERBS 7
+#define VERBS 9
+
+static void see_word(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key, (void)ctx;
+    EXPECT_EQ(value, 7);
+}
+
+static void see_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)ctx;
+    EXPECT(key && key_len == sizeof(uint64_t) && value.len == 13 && memcmp(value.data, "seven is more", 13) == 0);
+}
+
+static enum soma_status pick_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    see_bytes(key, key_len, value, ctx);
+    return SOMA_REMOVED;
+}
 
 static enum soma_status word_verb(soma_any_u64 *map, unsigned verb, uint64_t key)
 {
@@ -268,6 +301,12 @@ static enum soma_status word_verb(soma_any_u64 *map, unsigned verb, uint64_t key
         return soma_any_u64_remove(map, key, NULL);
     case 5:
         return soma_any_u64_remove_if(map, key, 7, NULL);
+    case 6:
+        return soma_any_u64_get_with(map, key, see_word, NULL);
+    case 7: {
+        uint64_t place = 0;
+        return soma_any_u64_take(map, &place, 2, NULL, NULL, NULL, NULL, NULL);
+    }
     default:
         return soma_any_u64_fetch_add(map, key, 9, NULL);
     }
@@ -290,6 +329,12 @@ static enum soma_status byte_verb(soma_any_map *map, unsigned verb, uint64_t key
         return soma_any_map_remove(map, &key, sizeof key, &out);
     case 5:
         return soma_any_map_remove_if(map, &key, sizeof key, "seven is more", 13, &out);
+    case 6:
+        return soma_any_map_get_with(map, &key, sizeof key, see_bytes, NULL);
+    case 7: {
+        uint64_t place = 0;
+        return soma_any_map_take(map, &place, 2, pick_bytes, NULL, &out, NULL, NULL);
+    }
     default:
         return soma_any_map_get_ref(map, &key, sizeof key, &out);
     }

@@ -69,6 +69,7 @@ enum verb {
     DO_ASK,        /* byte maps: look a key up, with its version */
     DO_SEE_ASK,    /* the same in the view of a slot, if there is one */
     DO_WALK_ASK,   /* a walk that asks for the version of each entry */
+    DO_GET_WITH,   /* look a key up, and its value in the function that is called on it */
     DO_TAKE,       /* take everything out, two at a time, from the beginning to the end; not in colliding scenarios */
     VERBS
 };

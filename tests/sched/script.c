@@ -53,6 +53,7 @@ static const struct {
     [DO_ASK] = {"ask", true, false},
     [DO_SEE_ASK] = {"see_ask", true, true},
     [DO_WALK_ASK] = {"walk_ask", false, false},
+    [DO_GET_WITH] = {"get_with", true, false},
     [DO_TAKE] = {"take", false, false},
 };
 

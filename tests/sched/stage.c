@@ -530,6 +530,45 @@ static void get_many(struct stage *stage, unsigned thread)
     stage->calls += KEYS;
 }
 
+struct sight {
+    struct stage *stage;
+    struct call *call;
+    unsigned times;
+};
+
+static void see_word(uint64_t key, uint64_t value, void *ctx)
+{
+    struct sight *sight = ctx;
+    (void)key;
+    sight->call->result = from_word(sight->stage, value); /* it must not be gone */
+    sight->times++;
+}
+
+static void see_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct sight *sight = ctx;
+    (void)key, (void)key_len;
+    sight->call->result = from_bytes(sight->stage, value.data, value.len);
+    sight->times++;
+}
+
+/* The call needs no section, whatever its value is. */
+static void get_with(struct stage *stage, unsigned thread, unsigned key)
+{
+    const uint64_t *word = &stage->keys[key];
+    struct sight sight = {.stage = stage};
+    run_call_entered();
+    sight.call = oracle_call(stage->oracle, thread, KEY_GET, key);
+    sight.call->status =
+        (int8_t)(is_words(stage) ? soma_u64_get_with(stage->words, *word, see_word, &sight)
+                                 : soma_map_get_with(stage->bytes, word, sizeof *word, see_bytes, &sight));
+    run_call_left();
+    if (sight.times != (sight.call->status == SOMA_OK))
+        run_failed("get_with has called its function %u times", sight.times);
+    oracle_return(stage->oracle, sight.call);
+    stage->calls++;
+}
+
 /* Which key a cursor or a comparison gives. */
 static unsigned key_given(const struct stage *stage, struct soma_bytes bytes)
 {
@@ -1259,6 +1298,9 @@ static void perform(struct stage *stage, unsigned thread, struct op op)
         break;
     case DO_CLEAR:
         clear(stage, thread);
+        break;
+    case DO_GET_WITH:
+        get_with(stage, thread, op.key);
         break;
     case DO_TAKE:
         take(stage, thread);
