@@ -163,7 +163,7 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
 }
 
 /* As in u64.c. Where values are retired none changes in place. */
-static uint64_t hanging_bytes(const struct core *core, const struct soma__node *node)
+static NOINLINE uint64_t hanging_bytes(const struct core *core, const struct soma__node *node)
 {
     const struct soma_bytes value = entry_value(node);
     CALLBACK_BEGINS();
@@ -172,11 +172,17 @@ static uint64_t hanging_bytes(const struct core *core, const struct soma__node *
     return bytes < CORE_VALUE_BYTES_MOST ? bytes : CORE_VALUE_BYTES_MOST;
 }
 
+/* What an entry counts when it leaves with its value. */
+ALWAYS_INLINE uint64_t leaving_bytes(const struct core *core, const struct soma__node *node)
+{
+    return entry_bytes(node) + (UNLIKELY(core->value_bytes.bytes != NULL) ? hanging_bytes(core, node) : 0);
+}
+
 static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
     const struct core *core = core_of_owner(list->owner);
-    const bool hangs = core->value_bytes.bytes && kind_of(node, edge) != RETIRE_MOVED;
-    return entry_bytes(node) + (hangs ? hanging_bytes(core, node) : 0);
+    const bool moved = core->value_bytes.bytes && kind_of(node, edge) == RETIRE_MOVED;
+    return moved ? entry_bytes(node) : leaving_bytes(core, node);
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
@@ -654,7 +660,8 @@ static enum soma_status store(struct update *update, struct soma__place *place, 
         update->fresh = status == SOMA_OK ? NULL : update->fresh;
         return status == SOMA_OK ? SOMA_REPLACED : status;
     }
-    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
+    const uint64_t bytes = leaving_bytes(update->core, node);
+    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, bytes);
     if (room != SOMA_OK)
         return room;
     soma__edge_init(&update->fresh->edge, edge);
@@ -675,7 +682,8 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
             core_counted(update->core, update->self, (uint64_t)-1);
         return status == SOMA_OK ? SOMA_REMOVED : status;
     }
-    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
+    const uint64_t bytes = leaving_bytes(update->core, node);
+    const enum soma_status room = soma__retire_prepare(update->self, &update->core->owner, bytes);
     if (room != SOMA_OK)
         return room;
     if (!soma__node_swap(node, edge, update->word, edge | EDGE_FROZEN, update->word))

@@ -547,8 +547,8 @@ static void take_out(struct update *update, struct soma__place *place, uint64_t 
     soma__word_walk_past(dir, update->self, update->hash);
 }
 
-static enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node, uint64_t edge,
-                              uint64_t old, uint64_t value)
+ALWAYS_INLINE enum soma_status store(struct update *update, struct soma__place *place, struct soma__node *node,
+                                     uint64_t edge, uint64_t old, uint64_t value)
 {
     struct core *core = update->core;
     if (update->versions)
