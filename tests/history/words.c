@@ -274,4 +274,6 @@ const struct kind words_kind = {"words",
                                 NULL,
                                 words_view,
                                 words_view_get,
+                                NULL,
+                                NULL,
                                 NULL};

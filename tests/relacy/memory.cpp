@@ -212,6 +212,11 @@ bool soma__range_commit(char *from, char *to)
     return true;
 }
 
+void soma__range_huge(char *from, char *to)
+{
+    (void)from, (void)to;
+}
+
 char *soma__page_up(char *address)
 {
     return arena + ((static_cast<size_t>(address - arena) + PAGE - 1) & ~(PAGE - 1));
