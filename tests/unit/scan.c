@@ -448,11 +448,11 @@ static enum soma_status keep_thirds(const void *key, size_t key_len, struct soma
     return number % 3 ? SOMA_REMOVED : SOMA_EXISTS;
 }
 
-static soma_map *alike(void)
+static soma_map *alike(uint64_t mask)
 {
     soma_map *map = NULL;
     EXPECT_EQ(soma_map_new(NULL, &map), SOMA_OK);
-    soma__map_hash_mask(map, 0);
+    soma__map_hash_mask(map, mask);
     for (uint64_t key = 0; key < ALIKE; key++)
         EXPECT_EQ(soma_map_put(map, &key, sizeof key, "ab", 2, NULL), SOMA_INSERTED);
     return map;
@@ -460,8 +460,8 @@ static soma_map *alike(void)
 
 static void take_alike(const void *arg)
 {
-    (void)arg;
-    soma_map *map = alike();
+    const uint64_t mask = *(const uint64_t *)arg;
+    soma_map *map = alike(mask);
     uint64_t place = 0;
     size_t taken = 0;
     unsigned asked = 0;
@@ -469,7 +469,7 @@ static void take_alike(const void *arg)
     EXPECT(taken == ALIKE - ALIKE / 3 && asked == ALIKE);
     EXPECT_EQ(soma_map_count_approx(map), ALIKE / 3);
     soma_map_free(map);
-    map = alike();
+    map = alike(mask);
     size_t total = 0;
     for (unsigned calls = 0; calls <= ALIKE; calls++) { /* a few at a time */
         const enum soma_status status = soma_map_take(map, &place, 5, keep_thirds, &asked, NULL, NULL, &taken);
@@ -506,7 +506,8 @@ int main(int argc, char **argv)
         {"word-tokens", word_tokens, NULL},
         {"copy-keeps-room", copy_keeps_room, NULL},
         {"take-places", take_places, NULL},
-        {"take-alike", take_alike, NULL},
+        {"take-alike", take_alike, &(const uint64_t){0}},
+        {"take-neighbours", take_alike, &(const uint64_t){1}},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
