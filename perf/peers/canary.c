@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* canary.c - the mutex map, put into the wrong. */
+/* canary.c - the mutex map and a limit, put into the wrong. */
 #include "peers/canary.h"
 
 #include <sched.h>
@@ -133,3 +133,45 @@ const struct peer_ops peer_canary_race = {
     .count = count,
     .settle = peer_nothing,
 };
+
+#ifndef PEER_STRINGS
+
+/* As a lookup would that stops at the first slot which is taken. */
+static size_t get_neighbour(void *map, const peer_key *keys, size_t n, uint64_t *values)
+{
+    const size_t found = peer_linear.get_each(map, keys, n, values);
+    if (n > 1 && now_wrong())
+        values[0] = values[1];
+    return found;
+}
+
+static void *create_limit(uint64_t size)
+{
+    return peer_linear.create(size);
+}
+
+static size_t put_limit(void *map, const peer_key *keys, size_t n)
+{
+    return peer_linear.put_each(map, keys, n);
+}
+
+static uint64_t count_limit(void *map)
+{
+    return peer_linear.count(map);
+}
+
+const struct peer_ops peer_canary_limit = {
+    .name = "canary-limit",
+    .about = "wrong: sometimes gives the value of another key",
+    .lacks = LACKS_BEING_A_MAP,
+    .create = create_limit,
+    .thread_enter = peer_nothing,
+    .thread_leave = peer_nothing,
+    .quiescent = peer_nothing,
+    .get_each = get_neighbour,
+    .put_each = put_limit,
+    .count = count_limit,
+    .settle = peer_nothing,
+};
+
+#endif

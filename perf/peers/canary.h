@@ -9,5 +9,6 @@ extern const struct peer_ops peer_canary_value; /* now and then leaves the old v
 extern const struct peer_ops peer_canary_keep;  /* now and then keeps an entry that it says is removed */
 extern const struct peer_ops
     peer_canary_race; /* two threads may insert one key: looks without the lock it writes with */
+extern const struct peer_ops peer_canary_limit; /* words only: a limit that now and then takes one key for another */
 
 #endif

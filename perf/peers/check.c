@@ -186,10 +186,46 @@ static void check_total(const struct check *check)
         fail("%s: a scan meets the wrong values", peer->name);
 }
 
+/* ---- Limits: filled by one thread, then only read ---- */
+
+static void fill_even(struct oracle *oracle)
+{
+    for (unsigned i = 0; i < KEYS; i += 2) {
+        const peer_key key = peer_key_at(i);
+        wrong(oracle, "put", oracle->peer->put_each(oracle->map, &key, 1), 1);
+        oracle->present[i] = true;
+        oracle->values[i] = peer_value_of(&key);
+    }
+}
+
+static void limit_thread(void *shared, unsigned index)
+{
+    struct oracle oracle = *(const struct oracle *)shared;
+    struct draw draw;
+    oracle.rng = key_at(index);
+    for (unsigned i = 0; i < CALLS; i++) {
+        draw_keys(&oracle, &draw);
+        check_get(&oracle, &draw);
+    }
+}
+
+static void check_limit(const struct peer_ops *peer)
+{
+    struct oracle oracle = {.peer = peer, .map = peer->create(KEYS / 2)};
+    fill_even(&oracle);
+    wrong(&oracle, "count", peer->count(oracle.map), KEYS / 2);
+    for (unsigned threads = 1; threads <= THREADS; threads += THREADS - 1)
+        team_run(threads, limit_thread, &oracle);
+}
+
 static void check_child(const void *task, void *result)
 {
     (void)result;
     const struct peer_ops *peer = *(const struct peer_ops *const *)task;
+    if (peer->lacks & LACKS_BEING_A_MAP) {
+        check_limit(peer);
+        return;
+    }
     for (unsigned threads = 1; threads <= THREADS; threads += THREADS - 1) {
         struct check check = {.peer = peer, .map = peer->create((uint64_t)KEYS * threads)};
         team_run(threads, check_thread, &check);

@@ -19,7 +19,10 @@ DRAWS = ('uniform', 'zipf')
 MIXES = ('get-hit', 'get-half', 'mix95', 'upsert90', 'mix50')
 PEERS = ('soma', 'soma-spacious', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', 'lfht-grow', 'lfht', 'cds-split', 'cds-michael', 'ck',
          'tbb', 'cuckoo', 'stripes', 'std', 'glib', 'mutex', 'rwlock')
+# No maps: they answer lookups of words, and decide nothing.
+LIMITS = ('linear', 'linear-batch')
 CANARIES = ('canary-value', 'canary-keep', 'canary-race')
+LIMIT_CANARIES = ('canary-limit',)
 QUICK = re.compile(r'^(word/(get-hit|mix95|mix50)/uniform/10k/2t|word/load/10k/2t|(word|string)/memory/10k'
                    r'|string/get-hit/uniform/10k/2t|word/latency/10k/2t|word/scan/10k/1t)$')
 # No measurement takes this long; one that does hangs.
@@ -104,9 +107,9 @@ def peer_list(text):
     """Names with commas between them; in the usual order, so that reports look alike."""
     names = text.split(',')
     for name in names:
-        if name not in PEERS:
-            raise argparse.ArgumentTypeError(f"no map is called '{name}'; there are {', '.join(PEERS)}")
-    return [peer for peer in PEERS if peer in names]
+        if name not in PEERS + LIMITS:
+            raise argparse.ArgumentTypeError(f"no map is called '{name}'; there are {', '.join(PEERS + LIMITS)}")
+    return [peer for peer in PEERS + LIMITS if peer in names]
 
 
 def label(text):
@@ -121,7 +124,7 @@ def read_options():
     parser = Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     parser.add_argument('--quick', action='store_true')
     parser.add_argument('--cells', type=pattern)
-    parser.add_argument('--peers', type=peer_list, default=list(PEERS))
+    parser.add_argument('--peers', type=peer_list, default=list(PEERS + LIMITS))
     parser.add_argument('--rounds', type=number(1, 1000, int))
     parser.add_argument('--seconds', type=number(0.01, 60, float))
     parser.add_argument('--budget', type=number(0, 86400, float), default=60.0)
@@ -170,7 +173,7 @@ def facts(directory):
     for line in text.splitlines():
         name, lacks, about = line.split('\t')
         found[name] = report.Peer(name, lacks.split(), about)
-    if tuple(found) != PEERS:
+    if tuple(found) != PEERS + LIMITS:
         stop(1, 'the list of maps in matrix.py is not that of the program')
     return found
 
@@ -185,8 +188,8 @@ def clock(seconds):
 class Progress:
     """How far we are, on standard error: one line that changes on a terminal, a line a cell elsewhere."""
 
-    def __init__(self, options):
-        self.weights = [cell.seconds(options.peers, options) for cell in options.chosen]
+    def __init__(self, options, known):
+        self.weights = [cell.seconds(asked(cell, options.peers, known), options) for cell in options.chosen]
         self.began = time.monotonic()
         self.done = 0
         self.terminal = sys.stderr.isatty()
@@ -216,14 +219,15 @@ class Progress:
 
 def check(directory, options):
     """Every map answers rightly, and the maps that are wrong on purpose are found out."""
-    programs = sorted({f'measure-{cell.kind}s' for cell in options.chosen})
-    for program in programs:
-        for name in options.peers + list(CANARIES):
+    for kind in sorted({cell.kind for cell in options.chosen}):
+        program = f'measure-{kind}s'
+        canaries = CANARIES + LIMIT_CANARIES if kind == 'word' else CANARIES
+        for name in [peer for peer in options.peers if kind == 'word' or peer not in LIMITS] + list(canaries):
             done = subprocess.run([directory / program, 'check', name], stderr=subprocess.PIPE, text=True, check=False,
                                   timeout=SECONDS_MOST)
-            if name in CANARIES and done.returncode != 1:
+            if name in canaries and done.returncode != 1:
                 stop(1, f'{program}: the check did not notice that {name} is wrong')
-            if name not in CANARIES and done.returncode != 0:
+            if name not in canaries and done.returncode != 0:
                 stop(1, f'{program}: {done.stderr.strip()}')
 
 
@@ -243,7 +247,8 @@ def measure(directory, cell, peer, options):
 
 def asked(cell, peers, known):
     """The maps that have an answer to the cell's question."""
-    return [peer for peer in peers if cell.work != 'scan' or 'no-scan' not in known[peer].lacks]
+    return [peer for peer in peers if (cell.work != 'scan' or 'no-scan' not in known[peer].lacks)
+            and (peer not in LIMITS or (cell.kind == 'word' and cell.work in report.LIMITED))]
 
 
 def measure_cell(directory, cell, known, options, results, progress):
@@ -263,7 +268,7 @@ def measure_cell(directory, cell, known, options, results, progress):
 
 def measure_all(directory, known, options, results):
     """Every cell; the figures so far are on disk after each."""
-    progress = Progress(options)
+    progress = Progress(options, known)
     for cell in options.chosen:
         measure_cell(directory, cell, known, options, results, progress)
         results.write_csv(options.csv)
@@ -281,7 +286,8 @@ def main():
     known = facts(directory)
     if options.list:
         report.print_list(options.chosen, [known[peer] for peer in options.peers],
-                          clock(sum(cell.seconds(options.peers, options) for cell in options.chosen)))
+                          clock(sum(cell.seconds(asked(cell, options.peers, known), options)
+                                    for cell in options.chosen)))
         return 0
     print(f'{PROGRAM}: do all maps answer rightly?', file=sys.stderr)
     check(directory, options)

@@ -21,7 +21,23 @@ static const struct peer_ops *const peers[] = {
 };
 #define PEERS (sizeof peers / sizeof peers[0])
 
-static const struct peer_ops *const canaries[] = {&peer_canary_value, &peer_canary_keep, &peer_canary_race};
+/* No maps, but the least that a lookup can cost. */
+static const struct peer_ops *const limits[] = {
+#ifndef PEER_STRINGS
+    &peer_linear,
+    &peer_linear_batch,
+#endif
+    NULL,
+};
+
+static const struct peer_ops *const canaries[] = {
+    &peer_canary_value,
+    &peer_canary_keep,
+    &peer_canary_race,
+#ifndef PEER_STRINGS
+    &peer_canary_limit,
+#endif
+};
 #define CANARIES (sizeof canaries / sizeof canaries[0])
 
 static const struct peer_ops *peer_named(const char *name)
@@ -30,6 +46,10 @@ static const struct peer_ops *peer_named(const char *name)
         if (strcmp(peers[i]->name, name) == 0)
             return peers[i];
     }
+    for (unsigned i = 0; limits[i]; i++) {
+        if (strcmp(limits[i]->name, name) == 0)
+            return limits[i];
+    }
     for (unsigned i = 0; i < CANARIES; i++) {
         if (strcmp(canaries[i]->name, name) == 0)
             return canaries[i];
@@ -37,18 +57,24 @@ static const struct peer_ops *peer_named(const char *name)
     fail_usage("no map is called '%s'", name);
 }
 
+static void list_one(const struct peer_ops *peer)
+{
+    static const char *const lacks[] = {"reads-lock", "writes-lock", "one-writer", "fixed-size", "register",
+                                        "rest",       "no-old",      "some-keys",  "no-map"};
+    printf("%s\t", peer->name);
+    for (unsigned bit = 0; bit < sizeof lacks / sizeof lacks[0]; bit++) {
+        if (peer->lacks >> bit & 1)
+            printf("%s ", lacks[bit]);
+    }
+    printf("%s\t%s\n", peer->scan ? "" : "no-scan", peer->about);
+}
+
 static void list(void)
 {
-    static const char *const lacks[] = {"reads-lock", "writes-lock", "one-writer", "fixed-size",
-                                        "register",   "rest",        "no-old",     "some-keys"};
-    for (unsigned i = 0; i < PEERS; i++) {
-        printf("%s\t", peers[i]->name);
-        for (unsigned bit = 0; bit < sizeof lacks / sizeof lacks[0]; bit++) {
-            if (peers[i]->lacks >> bit & 1)
-                printf("%s ", lacks[bit]);
-        }
-        printf("%s\t%s\n", peers[i]->scan ? "" : "no-scan", peers[i]->about);
-    }
+    for (unsigned i = 0; i < PEERS; i++)
+        list_one(peers[i]);
+    for (unsigned i = 0; limits[i]; i++)
+        list_one(limits[i]);
 }
 
 int main(int argc, char **argv)

@@ -30,6 +30,7 @@ enum peer_lack {
     LACKS_REST = 1 << 5,         /* threads must keep telling that they hold nothing */
     LACKS_OLD_VALUES = 1 << 6,   /* an upsert as it is done here does not tell what it replaced */
     LACKS_ALL_KEYS = 1 << 7,     /* some words cannot be keys */
+    LACKS_BEING_A_MAP = 1 << 8,  /* a limit: filled once by one thread, then only read; no upsert, no removal */
 };
 
 struct peer_ops {
@@ -85,6 +86,8 @@ extern const struct peer_ops peer_rwlock;
 extern const struct peer_ops peer_stripes;
 extern const struct peer_ops peer_std;
 extern const struct peer_ops peer_array;
+extern const struct peer_ops peer_linear; /* words only */
+extern const struct peer_ops peer_linear_batch;
 
 /* For maps that have nothing to do in a call. */
 void peer_nothing(void);

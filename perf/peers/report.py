@@ -19,12 +19,19 @@ LACKS = {
     'no-old': 'a store does not tell the old value',
     'some-keys': 'some words cannot be keys',
     'no-scan': 'cannot be scanned',
+    'no-map': 'everything but being filled once and read',
 }
 GUARANTEES = {'reads-lock', 'writes-lock', 'one-writer', 'fixed-size'}
 
 # The figure that decides a cell, its unit, and whether more of it is better.
 DECIDES = {'latency': ('p99.9-ns', 'ns', False), 'memory': ('bytes', 'bytes an entry', False)}
 MOPS = ('Mops', 'Mops', True)
+
+# What stands beside the least that a lookup can cost: who, the limit, and how many times its time is wanted at most
+# where all keys are there and most of them in no cache.
+LIMITED = ('get-hit', 'get-half')
+LIMIT_PAIRS = (('soma', 'linear', 1.6), ('soma-batch', 'linear-batch', 1.5))
+LIMIT_WANTED = ('get-hit', 10_000_000)
 
 WORKS = {
     'get-hit': 'lookups of keys that are there',
@@ -61,11 +68,13 @@ class Peer:
     def __init__(self, name, lacks, about):
         self.name, self.lacks, self.about = name, lacks, about
         self.soma = name.startswith('soma')
-        self.equal = not self.soma and not GUARANTEES & set(lacks)
+        self.limit = 'no-map' in lacks
+        self.equal = not self.soma and not self.limit and not GUARANTEES & set(lacks)
 
     def lacks_text(self):
         """In words."""
-        return '; '.join(LACKS[lack] for lack in self.lacks) or 'nothing'
+        lacks = ['no-map'] if self.limit else self.lacks
+        return '; '.join(LACKS[lack] for lack in lacks) or 'nothing'
 
 
 class Verdict:
@@ -131,11 +140,12 @@ class Results:
 
     def best_other(self, cell):
         """Among all maps but Soma, whatever they lack."""
-        return self.best(cell, lambda peer: not peer.soma)
+        return self.best(cell, lambda peer: not peer.soma and not peer.limit)
 
     def missed(self, cell):
         """Whether others answered and Soma has no call for it."""
-        return not self.samples(cell, 'soma') and any(self.samples(cell, peer.name) for peer in self.peers)
+        return not self.samples(cell, 'soma') and any(self.samples(cell, peer.name) for peer in self.peers
+                                                         if not peer.limit)
 
     def rounds(self, cell):
         """How many the cell got."""
@@ -176,6 +186,36 @@ def summary(results):
     return lines
 
 
+def over_limit(results, cell, name, limit):
+    """How many times the limit's time a lookup takes; None if either was not measured."""
+    mine, least = results.median(cell, name), results.median(cell, limit)
+    return least / mine if mine and least else None
+
+
+def limit_text(cell, ratio, most):
+    """With what is wanted of the cell, if anything is."""
+    if ratio is None:
+        return '-'
+    if (cell.work, cell.size) != LIMIT_WANTED:
+        return f'{ratio:.2f}x'
+    return f'{ratio:.2f}x, {"met" if ratio <= most else "missed"} (wanted: at most {most}x)'
+
+
+LIMIT_TITLE = 'Time over the least that a lookup can cost'
+LIMIT_HEADS = ['cell'] + [f'{name} over {limit}' for name, limit, _ in LIMIT_PAIRS]
+
+
+def limit_rows(results):
+    """Soma's time beside the least that a lookup can cost, a row a cell."""
+    table = []
+    for cell in results.measured():
+        ratios = [over_limit(results, cell, name, limit) for name, limit, _ in LIMIT_PAIRS]
+        if any(ratios):
+            table.append([cell.name] + [limit_text(cell, ratio, most)
+                                        for ratio, (_, _, most) in zip(ratios, LIMIT_PAIRS)])
+    return table
+
+
 HEADS = ['cell', 'unit', 'soma', 'soma-spacious', 'soma-batch', 'best of the same guarantees', 'its figure', 'ratio', '',
          'best of all', 'its figure', 'ratio', '', 'rounds']
 
@@ -197,7 +237,7 @@ def leader(results, cell):
     """Who is best where Soma has no figure."""
     _, _, more = DECIDES.get(cell.work, MOPS)
     medians = [(results.median(cell, peer.name), peer.name) for peer in results.peers
-               if results.samples(cell, peer.name)]
+               if not peer.limit and results.samples(cell, peer.name)]
     value, name = max(medians) if more else min(medians)
     return [marked(results, name), figure_text(value), '-', 'lost']
 
@@ -224,6 +264,10 @@ def print_table(results):
     """Every cell, and the sums."""
     print_columns([HEADS] + rows(results))
     print()
+    if limit_rows(results):
+        print(LIMIT_TITLE)
+        print_columns([LIMIT_HEADS] + limit_rows(results))
+        print()
     for line in summary(results):
         print(line)
     print()
@@ -386,7 +430,9 @@ INTRO = (
     'same lookups through get_many, 64 keys a call; no other map has such a call, so it decides nothing.',
     'What is in everybody\'s figures: drawing keys, making the texts of string keys, checking values. Latencies contain '
     'reading the clock. With more threads than cores, they contain waiting for a core.',
-    'Colours: Soma, maps with the same guarantees, maps that lack one.',
+    'linear is no map: an array that is half full, filled once and only read, the least that a lookup can cost, one by '
+    'one and, as linear-batch, 64 at a time. It decides nothing.',
+    'Colours: Soma, maps with the same guarantees, maps that lack one and limits.',
 )
 
 
@@ -400,6 +446,8 @@ def write_html(path, results, options):
     text.append(f'<p>Asked for {options.rounds} rounds of {options.seconds:g} s; a cell begins no further round after '
                 f'{options.budget:g} s.</p>')
     text += ['<h2>Won and lost</h2>', html_table(HEADS, rows(results))]
+    if limit_rows(results):
+        text += [f'<h2>{LIMIT_TITLE}</h2>', html_table(LIMIT_HEADS, limit_rows(results))]
     if results.failures:
         text += ['<h2>Failed</h2>', html_table(['what'], [[line] for line in results.failures.values()], (0,))]
     facts = [[peer.name, peer.about, peer.lacks_text()] for peer in results.peers]
