@@ -16,6 +16,8 @@ PROGRAM = 'perf/peers/run'
 SIZES = (10_000, 1_000_000, 10_000_000)
 THREADS = (1, 2, 8, 32)
 DRAWS = ('uniform', 'zipf')
+GROWTH_SIZES = (1_000_000, 10_000_000)
+GROWTH_THREADS = (1, 2)
 MIXES = ('get-hit', 'get-half', 'mix95', 'upsert90', 'mix50')
 PEERS = ('soma', 'soma-spacious', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', 'lfht-grow', 'lfht', 'cds-split', 'cds-michael', 'ck',
          'tbb', 'cuckoo', 'stripes', 'std', 'glib', 'mutex', 'rwlock')
@@ -23,8 +25,10 @@ PEERS = ('soma', 'soma-spacious', 'soma-batch', 'lfht-memb-grow', 'lfht-memb', '
 LIMITS = ('linear', 'linear-batch')
 CANARIES = ('canary-value', 'canary-keep', 'canary-race')
 LIMIT_CANARIES = ('canary-limit',)
+# A batch has no single put that could be timed.
+BATCHED = ('soma-batch',)
 QUICK = re.compile(r'^(word/(get-hit|mix95|mix50)/uniform/10k/2t|word/load/10k/2t|(word|string)/memory/10k'
-                   r'|string/get-hit/uniform/10k/2t|word/latency/10k/2t|word/scan/10k/1t)$')
+                   r'|string/get-hit/uniform/10k/2t|word/latency/10k/2t|word/growth/1M/1t|word/scan/10k/1t)$')
 # No measurement takes this long; one that does hangs.
 SECONDS_MOST = 300
 # What setting up costs, about: seconds an entry and a process. Only the estimate of the time left uses them.
@@ -49,7 +53,7 @@ class Cell:
     def seconds(self, peers, options):
         """What it will take, about."""
         one = PROCESS_SECONDS + self.size * FILL_SECONDS[self.kind]
-        one += 0 if self.work in ('load', 'memory') else options.seconds
+        one += 0 if self.work in ('load', 'growth', 'memory') else options.seconds
         one *= len(peers)
         return min(one * options.rounds, max(one, options.budget + one / 2))
 
@@ -63,6 +67,8 @@ def all_cells():
                 cells += [Cell(kind, work, draw, size, threads) for draw in DRAWS for threads in THREADS]
             for work in ('latency', 'load'):
                 cells += [Cell(kind, work, 'uniform', size, threads) for threads in THREADS]
+            if size in GROWTH_SIZES:
+                cells += [Cell(kind, 'growth', 'uniform', size, threads) for threads in GROWTH_THREADS]
             cells += [Cell(kind, work, 'uniform', size, 1) for work in ('scan', 'memory')]
     return cells
 
@@ -233,8 +239,12 @@ def check(directory, options):
 
 def measure(directory, cell, peer, options):
     """The figures of one map in one cell, by name; or a text that says what went wrong."""
-    command = [directory / f'measure-{cell.kind}s', 'run', peer, cell.work, cell.draw, str(cell.size),
-               str(cell.threads), str(options.seconds)]
+    return figures_of(peer, [directory / f'measure-{cell.kind}s', 'run', peer, cell.work, cell.draw, str(cell.size),
+                             str(cell.threads), str(options.seconds)])
+
+
+def figures_of(peer, command):
+    """What the program prints."""
     try:
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False,
                               timeout=SECONDS_MOST)
@@ -248,6 +258,7 @@ def measure(directory, cell, peer, options):
 def asked(cell, peers, known):
     """The maps that have an answer to the cell's question."""
     return [peer for peer in peers if (cell.work != 'scan' or 'no-scan' not in known[peer].lacks)
+            and (cell.work != 'growth' or peer not in BATCHED)
             and (peer not in LIMITS or (cell.kind == 'word' and cell.work in report.LIMITED))]
 
 
@@ -264,6 +275,18 @@ def measure_cell(directory, cell, known, options, results, progress):
             progress.tell(f'{cell.name}, round {turn + 1}: {peer}', part, turn + place == 0)
             if not results.failed(cell, peer):
                 results.add(cell, peer, measure(directory, cell, peer, options))
+        if cell.work == 'growth':
+            measure_clock(directory, cell, peers, results)
+
+
+def measure_clock(directory, cell, peers, results):
+    """The clock alone, for as long as Soma took, or the first map that has a figure."""
+    for peer in peers:
+        seconds = results.samples(cell, peer, 'seconds')
+        if seconds:
+            command = [directory / f'measure-{cell.kind}s', 'clock', str(cell.size), str(cell.threads), str(seconds[-1])]
+            results.add(cell, report.CLOCK, figures_of(report.CLOCK, command))
+            return
 
 
 def measure_all(directory, known, options, results):

@@ -4,7 +4,8 @@
  *     measure list                                    name, what it lacks, what it is; a line a map, tabs between
  *     measure check PEER                              status 0 if it answers rightly
  *     measure run PEER WORK DRAW ENTRIES THREADS SECONDS
- *                                                     "figure value" lines */
+ *                                                     "figure value" lines
+ *     measure clock ENTRIES THREADS SECONDS           the same of growth without a map */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,14 @@ int main(int argc, char **argv)
                                 .threads = (unsigned)strtoul(argv[6], NULL, 10),
                                 .seconds = strtod(argv[7], NULL)};
         work(&job);
+    } else if (argc == 5 && strcmp(argv[1], "clock") == 0) {
+        const struct job job = {.size = strtoull(argv[2], NULL, 10),
+                                .threads = (unsigned)strtoul(argv[3], NULL, 10),
+                                .seconds = strtod(argv[4], NULL)};
+        clock_alone(&job);
     } else {
-        fail_usage("wants 'list', 'check PEER' or 'run PEER WORK DRAW ENTRIES THREADS SECONDS'");
+        fail_usage("wants 'list', 'check PEER', 'run PEER WORK DRAW ENTRIES THREADS SECONDS' or 'clock ENTRIES THREADS "
+                   "SECONDS'");
     }
     return EXIT_SUCCESS;
 }

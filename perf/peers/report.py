@@ -7,6 +7,8 @@ import platform
 import statistics
 import time
 
+import tail
+
 # What a map can lack, in words. The first four are guarantees that a program may rely on: maps without one of them are
 # not compared as equals.
 LACKS = {
@@ -24,7 +26,8 @@ LACKS = {
 GUARANTEES = {'reads-lock', 'writes-lock', 'one-writer', 'fixed-size'}
 
 # The figure that decides a cell, its unit, and whether more of it is better.
-DECIDES = {'latency': ('p99.9-ns', 'ns', False), 'memory': ('bytes', 'bytes an entry', False)}
+DECIDES = {'latency': ('p99.9-ns', 'ns', False), 'growth': ('p99.99-ns', 'ns', False),
+           'memory': ('bytes', 'bytes an entry', False)}
 MOPS = ('Mops', 'Mops', True)
 
 # What stands beside the least that a lookup can cost: who, the limit, and how many times its time is wanted at most
@@ -41,6 +44,7 @@ WORKS = {
     'mix50': '50 % lookups, 25 % insertions, 25 % removals; half of the keys are there',
     'latency': 'mix95, uniform, every operation timed by itself',
     'load': 'from nothing to all entries',
+    'growth': 'from nothing to all entries, every put timed by itself',
     'scan': 'going through all entries',
     'memory': 'resident memory, filled by one thread in a process of its own',
 }
@@ -60,6 +64,11 @@ def figure_text(value):
     if value >= 1e4:
         return f'{value / 1e3:.3g}k'
     return f'{value:.0f}' if value >= 100 else f'{value:.3g}'
+
+
+# What runs beside growth without a map, and how the points of its curves are called: over-39-ns.
+CLOCK = 'clock-only'
+CURVE = 'over-'
 
 
 class Peer:
@@ -127,6 +136,16 @@ class Results:
         """None if it was not measured."""
         samples = self.samples(cell, peer, figure)
         return statistics.median(samples) if samples else None
+
+    def curve(self, cell, peer):
+        """How many puts are longer than so many ns: pairs, up to the longest put. A point that a round lacks is 0."""
+        rounds = len(self.samples(cell, peer, 'longest-ns'))
+        points = []
+        for (name, whose, figure), samples in self.figures.items():
+            if (name, whose) == (cell.name, peer) and figure.startswith(CURVE):
+                ns = int(figure.removeprefix(CURVE).removesuffix('-ns'))
+                points.append((ns, statistics.median(samples + [0] * (rounds - len(samples)))))
+        return sorted(points)
 
     def best(self, cell, wanted):
         """Soma against the best of the maps that are wanted; None if either was not measured."""
@@ -381,10 +400,45 @@ def charts(results):
     """One for the cells that differ only in threads; memory: in size."""
     groups = {}
     for cell in results.measured():
+        if cell.work == 'growth':
+            continue
         title = f'{cell.bench}: {WORKS[cell.work]}'
         title += '' if cell.work == 'memory' else f'; {size_text(cell.size)} entries'
         groups.setdefault(title, []).append(cell)
     return [chart(results, title, cells) for title, cells in groups.items()]
+
+
+TAIL_FIGURES = ('p50-ns', 'p99-ns', 'p99.9-ns', 'p99.99-ns', 'longest-ns', 'beyond-100us')
+TAIL_TEXT = (
+    'Every put is timed by itself while the map grows from nothing. A curve says how many puts take longer than what '
+    'stands below it: where it crosses the line of 1 in 100 is p99, and its end is the longest put of all. Further to '
+    'the left is better; no put is wanted beyond the line at 100 µs.',
+    'clock-only is no map: as many threads read the clock as often, for as long as Soma took. What is long there is the '
+    'machine\'s doing, and in every curve. With one thread on several cores, helpers of a map have a core of their own. '
+    'Maps marked fixed-size are made for all entries beforehand: they do not grow, and take part as they are.',
+)
+
+
+def tails(results):
+    """The puts of growing maps: curves and percentiles."""
+    cells = [cell for cell in results.measured() if cell.work == 'growth']
+    text, table = [], []
+    for cell in cells:
+        lines = []
+        for peer in results.peers + [Peer(CLOCK, ['no-map'], '')]:
+            if not results.samples(cell, peer.name):
+                continue
+            figures = [results.median(cell, peer.name, figure) for figure in TAIL_FIGURES]
+            table.append([cell.name, marked(results, peer.name)] + [figure_text(value) for value in figures])
+            kind = 'clock' if peer.name == CLOCK else tell_class(peer)
+            lines.append(tail.Line(marked(results, peer.name), kind, results.curve(cell, peer.name),
+                                   results.median(cell, peer.name, 'longest-ns')))
+        text.append(tail.plot(f'{cell.name}: one put, threads: {cell.threads}', cell.size, lines))
+    if not cells:
+        return []
+    heads = ['cell', 'map', 'p50 ns', 'p99 ns', 'p99.9 ns', 'p99.99 ns', 'longest ns', 'puts beyond 100 µs']
+    return (['<h2>The longest puts of growing maps</h2>'] + [f'<p>{html.escape(line)}</p>' for line in TAIL_TEXT]
+            + text + [html_table(heads, table)])
 
 
 def html_table(heads, table, wrap=()):
@@ -399,9 +453,10 @@ def html_table(heads, table, wrap=()):
 
 
 def all_figures(results):
-    """What the CSV has, to be read."""
+    """What the CSV has but the points of curves, to be read."""
     return [[name, peer, figure, figure_text(statistics.median(samples)), figure_text(min(samples)),
-             figure_text(max(samples)), str(len(samples))] for (name, peer, figure), samples in results.figures.items()]
+             figure_text(max(samples)), str(len(samples))] for (name, peer, figure), samples in results.figures.items()
+            if not figure.startswith(CURVE)]
 
 
 def machine(results):
@@ -440,7 +495,7 @@ def write_html(path, results, options):
     """One file, no other needed."""
     text = ['<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
             'content="width=device-width,initial-scale=1"><title>Soma and its peers</title>'
-            f'<style>{STYLE}</style></head><body><h1>Soma and its peers</h1>']
+            f'<style>{STYLE}{tail.STYLE}</style></head><body><h1>Soma and its peers</h1>']
     text += [f'<p><strong>{html.escape(line)}</strong></p>' for line in summary(results)]
     text += [f'<p>{html.escape(line)}</p>' for line in INTRO]
     text.append(f'<p>Asked for {options.rounds} rounds of {options.seconds:g} s; a cell begins no further round after '
@@ -452,7 +507,9 @@ def write_html(path, results, options):
         text += ['<h2>Failed</h2>', html_table(['what'], [[line] for line in results.failures.values()], (0,))]
     facts = [[peer.name, peer.about, peer.lacks_text()] for peer in results.peers]
     text += ['<h2>The maps</h2>', html_table(['map', 'what it is', 'what it lacks'], facts, (1, 2))]
-    text += ['<h2>Charts</h2>', *charts(results)]
+    if charts(results):
+        text += ['<h2>Charts</h2>', *charts(results)]
+    text += tails(results)
     text += ['<h2>All figures</h2><details><summary>show</summary>',
              html_table(['cell', 'map', 'figure', 'median', 'least', 'greatest', 'rounds'], all_figures(results)),
              '</details>', '<h2>Measured on</h2>', html_table(['what', 'which'], machine(results)), '</body></html>']

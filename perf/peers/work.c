@@ -196,6 +196,36 @@ static void mix(struct shift *shift)
     figure("Mops", (double)shift->done * 1e3 / (double)ns);
 }
 
+/* ---- What histograms say ---- */
+
+static void keep_hist(struct shift *shift, const struct hist *hist)
+{
+    pthread_mutex_lock(&shift->lock);
+    hist_merge(&shift->hist, hist);
+    pthread_mutex_unlock(&shift->lock);
+}
+
+static void percentiles(const struct hist *hist)
+{
+    figure("p50-ns", (double)hist_at(hist, 0.5));
+    figure("p99-ns", (double)hist_at(hist, 0.99));
+    figure("p99.9-ns", (double)hist_at(hist, 0.999));
+    figure("p99.99-ns", (double)hist_at(hist, 0.9999));
+    figure("longest-ns", (double)hist->longest);
+}
+
+/* How many are longer than 31 ns, 39 ns and so on: four steps from one power of two to the next, up to the longest. */
+static void curve(const struct hist *hist)
+{
+    const unsigned octave = 1u << HIST_PARTS_LOG2;
+    const unsigned last = hist_bucket(hist->longest);
+    for (unsigned bucket = octave - 1; bucket < last; bucket += octave / 4) {
+        char name[40];
+        snprintf(name, sizeof name, "over-%llu-ns", (unsigned long long)hist_bucket_top(bucket));
+        figure(name, (double)hist_above(hist, bucket));
+    }
+}
+
 /* ---- Latency: every operation by itself, the clock read before and after it ---- */
 
 static void latency_thread(void *shared, unsigned index)
@@ -221,9 +251,7 @@ static void latency_thread(void *shared, unsigned index)
     }
     peer->thread_leave();
     atomic_fetch_add(&shift->grown, grown);
-    pthread_mutex_lock(&shift->lock);
-    hist_merge(&shift->hist, &hist);
-    pthread_mutex_unlock(&shift->lock);
+    keep_hist(shift, &hist);
 }
 
 static void latency(struct shift *shift)
@@ -233,11 +261,7 @@ static void latency(struct shift *shift)
     mix_start(shift);
     team_run_for(job->threads, latency_thread, shift, job->seconds, &shift->stop);
     count_must_be(job->peer, shift->map, job->size + shift->grown);
-    figure("p50-ns", (double)hist_at(&shift->hist, 0.5));
-    figure("p99-ns", (double)hist_at(&shift->hist, 0.99));
-    figure("p99.9-ns", (double)hist_at(&shift->hist, 0.999));
-    figure("p99.99-ns", (double)hist_at(&shift->hist, 0.9999));
-    figure("longest-ns", (double)shift->hist.longest);
+    percentiles(&shift->hist);
 }
 
 /* ---- Load: from nothing to full ---- */
@@ -293,6 +317,86 @@ static void load(struct shift *shift)
         entries += job->size;
     } while (entries < LOAD_LEAST);
     figure("Mops", (double)entries * 1e3 / (double)ns);
+}
+
+/* ---- Growth: from nothing to full, every put by itself ---- */
+
+/* What no put is wanted to take. */
+#define LONG_NS 100000
+
+/* Indexes are dealt out one by one, so that all threads work at all table sizes. The clock is read before and after a
+ * put: neither the making of the key nor the noting is in it. */
+static void growth_thread(void *shared, unsigned index)
+{
+    struct shift *shift = shared;
+    const struct peer_ops *peer = shift->job->peer;
+    struct hist hist = {.total = 0};
+    free(alloc_or_fail(sizeof(uint64_t))); /* what the allocator sets up for a new thread is not the map's doing */
+    peer->thread_enter();
+    pthread_barrier_wait(&shift->start);
+    const uint64_t began = clock_ns();
+    for (uint64_t i = index; i < shift->job->size; i += shift->job->threads) {
+        const peer_key key = peer_key_at(i);
+        const uint64_t start = clock_ns();
+        const size_t inserted = peer->put_each(shift->map, &key, 1);
+        hist_add(&hist, clock_ns() - start);
+        if (inserted != 1)
+            fail("%s: a new key was taken for an old one", peer->name);
+        if (hist.total % QUIESCENT_OPS == 0)
+            peer->quiescent();
+    }
+    clocked(shift, began, clock_ns());
+    peer->thread_leave();
+    keep_hist(shift, &hist);
+}
+
+/* Wait k ends at the first reading at or after k times the interval; one that begins late is short. */
+static void clock_thread(void *shared, unsigned index)
+{
+    struct shift *shift = shared;
+    const struct job *job = shift->job;
+    const double interval_ns = job->seconds * 1e9 * job->threads / (double)job->size;
+    struct hist hist = {.total = 0};
+    pthread_barrier_wait(&shift->start);
+    const uint64_t began = clock_ns();
+    for (uint64_t i = index; i < job->size; i += job->threads) {
+        const uint64_t due = began + (uint64_t)((double)(hist.total + 1) * interval_ns);
+        const uint64_t start = clock_ns();
+        uint64_t now;
+        do {
+            now = clock_ns();
+        } while (now < due);
+        hist_add(&hist, now - start);
+    }
+    clocked(shift, began, clock_ns());
+    keep_hist(shift, &hist);
+}
+
+static void tail(struct shift *shift, team_fn fn)
+{
+    pthread_barrier_init(&shift->start, NULL, shift->job->threads);
+    shift->first_ns = UINT64_MAX;
+    team_run(shift->job->threads, fn, shift);
+    if (shift->hist.total != shift->job->size)
+        fail("%llu waits were timed where there are %llu", (unsigned long long)shift->hist.total,
+             (unsigned long long)shift->job->size);
+    percentiles(&shift->hist);
+    figure("beyond-100us", (double)hist_above(&shift->hist, hist_bucket(LONG_NS)));
+    figure("seconds", (double)(shift->last_ns - shift->first_ns) / 1e9);
+    curve(&shift->hist);
+}
+
+static void growth(struct shift *shift)
+{
+    shift->map = shift->job->peer->create(shift->job->size);
+    tail(shift, growth_thread);
+    count_must_be(shift->job->peer, shift->map, shift->job->size);
+}
+
+void clock_alone(const struct job *job)
+{
+    struct shift shift = {.job = job, .lock = PTHREAD_MUTEX_INITIALIZER};
+    tail(&shift, clock_thread);
 }
 
 /* ---- Scan: every thread goes through the whole map, again and again ---- */
@@ -354,7 +458,7 @@ void work(const struct job *job)
     static const struct {
         const char *name;
         void (*fn)(struct shift *shift);
-    } works[] = {{"latency", latency}, {"load", load}, {"scan", scan}, {"memory", memory}};
+    } works[] = {{"latency", latency}, {"load", load}, {"growth", growth}, {"scan", scan}, {"memory", memory}};
     struct shift shift = {.job = job, .lock = PTHREAD_MUTEX_INITIALIZER};
     for (unsigned i = 0; i < sizeof works / sizeof works[0]; i++) {
         if (strcmp(works[i].name, job->work) == 0) {

@@ -10,14 +10,21 @@ void hist_merge(struct hist *into, const struct hist *from)
         into->longest = from->longest;
 }
 
-/* The largest value that falls into a bucket. */
-static uint64_t bucket_top(unsigned bucket)
+uint64_t hist_bucket_top(unsigned bucket)
 {
     if (bucket < 2u << HIST_PARTS_LOG2)
         return bucket;
     const unsigned shift = (bucket >> HIST_PARTS_LOG2) - 1;
     const uint64_t part = bucket - (shift << HIST_PARTS_LOG2);
     return ((part + 1) << shift) - 1;
+}
+
+uint64_t hist_above(const struct hist *hist, unsigned bucket)
+{
+    uint64_t above = 0;
+    for (unsigned i = bucket + 1; i < HIST_BUCKETS; i++)
+        above += hist->counts[i];
+    return above;
 }
 
 uint64_t hist_at(const struct hist *hist, double fraction)
@@ -27,7 +34,7 @@ uint64_t hist_at(const struct hist *hist, double fraction)
     for (unsigned i = 0; i < HIST_BUCKETS; i++) {
         seen += hist->counts[i];
         if (seen > 0 && (double)seen >= wanted)
-            return bucket_top(i) < hist->longest ? bucket_top(i) : hist->longest;
+            return hist_bucket_top(i) < hist->longest ? hist_bucket_top(i) : hist->longest;
     }
     return hist->longest;
 }

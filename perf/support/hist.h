@@ -34,6 +34,12 @@ static inline void hist_add(struct hist *hist, uint64_t ns)
 
 void hist_merge(struct hist *into, const struct hist *from);
 
+/* The largest value that falls into a bucket. */
+uint64_t hist_bucket_top(unsigned bucket);
+
+/* How many are longer than what falls into a bucket; HIST_BUCKETS - 1 is the last one. */
+uint64_t hist_above(const struct hist *hist, unsigned bucket);
+
 /* The latency that a fraction of all does not exceed; 0.99 is p99. 0 if the histogram is empty. */
 uint64_t hist_at(const struct hist *hist, double fraction);
 
