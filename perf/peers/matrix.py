@@ -130,16 +130,25 @@ def read_options():
     parser = Parser(prog=PROGRAM, add_help=False, allow_abbrev=False)
     parser.add_argument('--quick', action='store_true')
     parser.add_argument('--cells', type=pattern)
-    parser.add_argument('--peers', type=peer_list, default=list(PEERS + LIMITS))
+    parser.add_argument('--peers', type=peer_list, default=None)
     parser.add_argument('--rounds', type=number(1, 1000, int))
     parser.add_argument('--seconds', type=number(0.01, 60, float))
-    parser.add_argument('--budget', type=number(0, 86400, float), default=60.0)
+    parser.add_argument('--budget', type=number(0, 86400, float))
     parser.add_argument('--out', type=pathlib.Path, default=ROOT / 'perf' / 'out')
     parser.add_argument('--csv', type=pathlib.Path)
     parser.add_argument('--html', type=pathlib.Path)
+    parser.add_argument('--markdown', type=pathlib.Path)
     parser.add_argument('--label', type=label)
+    parser.add_argument('--resume', action='store_true')
+    parser.add_argument('--merge', type=pathlib.Path, nargs='+')
     parser.add_argument('--list', action='store_true')
     options = parser.parse_args()
+    if options.merge:
+        for name in ('quick', 'cells', 'peers', 'rounds', 'seconds', 'budget', 'resume', 'list'):
+            if getattr(options, name) is not None and getattr(options, name) is not False:
+                stop(2, f'--merge measures nothing, so it takes no --{name} (see --help)')
+    options.peers = options.peers or list(PEERS + LIMITS)
+    options.budget = 60.0 if options.budget is None else options.budget
     options.rounds = options.rounds or (1 if options.quick else 5)
     options.seconds = options.seconds or (0.2 if options.quick else 0.5)
     options.csv = options.csv or options.out / 'peers.csv'
@@ -149,6 +158,11 @@ def read_options():
     if not options.chosen:
         stop(2, f"no cell's name has '{options.cells.pattern}' in it (see --list)")
     return options
+
+
+def outputs(options):
+    """The files that are written."""
+    return [path for path in (options.csv, options.html, options.markdown) if path]
 
 
 def must_be_writable(path):
@@ -293,18 +307,97 @@ def measure_all(directory, known, options, results):
     """Every cell; the figures so far are on disk after each."""
     progress = Progress(options, known)
     for cell in options.chosen:
+        results.drop(cell)
         measure_cell(directory, cell, known, options, results, progress)
+        results.asked[cell.name] = report.asked_of(options)
         results.write_csv(options.csv)
         progress.done += 1
     progress.end()
+
+
+# ---- What earlier runs found ----
+
+def rows_by_cell(path):
+    """Of a file, the rows of each cell."""
+    cells = {(cell.bench, cell.size, cell.threads): cell for cell in all_cells()}
+    found = {}
+    try:
+        for row in report.read_csv(path):
+            cell = cells[row['bench'], int(row['entries']), int(row['threads'])]
+            report.samples_of(row)
+            found.setdefault(cell.name, []).append(row)
+    except report.Broken as error:
+        stop(2, str(error))
+    except (KeyError, ValueError):
+        stop(2, f'{path} has a row that this program did not write')
+    return found
+
+
+def take_rows(results, found, known):
+    """Into the results, with the cells and maps that these rows are about."""
+    cells = {cell.name for cell in results.cells} | set(found)
+    peers = {peer.name for peer in results.peers} | {row['map'] for rows in found.values() for row in rows}
+    results.cells = [cell for cell in all_cells() if cell.name in cells]
+    results.peers = [known[peer] for peer in PEERS + LIMITS if peer in peers]
+    for cell in results.cells:
+        if cell.name in found:
+            results.take(cell, found[cell.name])
+
+
+def resume(options, results, known):
+    """What the output has already is kept, and its cells are not measured again."""
+    if not options.csv.exists() or options.csv.stat().st_size == 0:
+        return
+    found = rows_by_cell(options.csv)
+    for rows in found.values():
+        if (rows[0]['build'], rows[0]['asked']) != (results.label, report.asked_of(options)):
+            stop(2, f'cannot go on from {options.csv}: it is of build {rows[0]["build"]} and {rows[0]["asked"]} (rounds x '
+                    f'seconds / budget), this would be {results.label} and {report.asked_of(options)}')
+    take_rows(results, found, known)
+    chosen = [cell for cell in options.chosen
+              if not results.done(cell, asked(cell, options.peers, known), report.asked_of(options))]
+    print(f'{PROGRAM}: {len(options.chosen) - len(chosen)} of {len(options.chosen)} cells are there already',
+          file=sys.stderr)
+    options.chosen = chosen
+
+
+def merge(options, known):
+    """One report of the figures of several runs; of a cell that several have, the last file's."""
+    files = [rows_by_cell(path) for path in options.merge]
+    builds = sorted({row['build'] for found in files for rows in found.values() for row in rows})
+    if len(builds) != 1 and not options.label:
+        stop(2, f'the files are of {len(builds)} builds: {", ".join(builds)}; --label makes them one' if builds else
+             'the files have no figures')
+    results = report.Results(options.label or builds[0], [], [])
+    results.merged = True
+    for found in files:
+        take_rows(results, found, known)
+    return results
+
+
+def run(directory, known, options, results):
+    """Checks and measures what is to be measured; the status."""
+    if options.resume:
+        resume(options, results, known)
+    if not options.chosen:
+        return 0
+    print(f'{PROGRAM}: do all maps answer rightly?', file=sys.stderr)
+    check(directory, options)
+    try:
+        measure_all(directory, known, options, results)
+    except KeyboardInterrupt:
+        print(f'\n{PROGRAM}: interrupted; --resume goes on with the cell that was not done', file=sys.stderr)
+        results.drop_unfinished()
+        return 1
+    return 0
 
 
 def main():
     """Checks, measures, reports."""
     options = read_options()
     if not options.list:
-        must_be_writable(options.csv)
-        must_be_writable(options.html)
+        for path in outputs(options):
+            must_be_writable(path)
     directory, name = build()
     known = facts(directory)
     if options.list:
@@ -312,17 +405,16 @@ def main():
                           clock(sum(cell.seconds(asked(cell, options.peers, known), options)
                                     for cell in options.chosen)))
         return 0
-    print(f'{PROGRAM}: do all maps answer rightly?', file=sys.stderr)
-    check(directory, options)
-    results = report.Results(options.label or name, options.chosen, [known[peer] for peer in options.peers])
     status = 0
-    try:
-        measure_all(directory, known, options, results)
-    except KeyboardInterrupt:
-        print(f'\n{PROGRAM}: interrupted; the report has what was measured', file=sys.stderr)
-        status = 1
+    if options.merge:
+        results = merge(options, known)
+    else:
+        results = report.Results(options.label or name, options.chosen, [known[peer] for peer in options.peers])
+        status = run(directory, known, options, results)
     results.write_csv(options.csv)
-    report.write_html(options.html, results, options)
+    report.write_html(options.html, results)
+    if options.markdown:
+        report.write_markdown(options.markdown, results)
     report.print_table(results)
     print(f'report: {options.html}\nfigures: {options.csv}')
     for text in results.failures.values():

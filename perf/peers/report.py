@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """What the bench of peers found: figures, who won, as CSV, as text and as one HTML file that needs nothing else."""
+import csv
 import html
 import math
 import os
@@ -105,6 +106,51 @@ class Verdict:
         return f'{word}, may be chance' if self.chance else word
 
 
+# The columns that perf/compare reads, and how much was asked for.
+COLUMNS = ('build', 'bench', 'map', 'metric', 'entries', 'threads', 'batch', 'median', 'least', 'greatest', 'rounds',
+           'asked')
+# The figure that says of a map that it went wrong in a cell.
+FAILED = 'failed'
+
+
+class Broken(Exception):
+    """A file of figures that does not say what it should."""
+
+
+def asked_of(options):
+    """Rounds, seconds and budget in one word, as in 5x0.5/60."""
+    return f'{options.rounds}x{options.seconds:g}/{options.budget:g}'
+
+
+def asked_text(asked):
+    """The same as a sentence."""
+    rounds, rest = asked.split('x')
+    seconds, budget = rest.split('/')
+    return f'Asked for {rounds} rounds of {seconds} s; a cell begins no further round after {budget} s.'
+
+
+def read_csv(path):
+    """Its rows, by column."""
+    try:
+        with open(path, encoding='utf-8', newline='') as file:
+            rows = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise Broken(f'cannot read {path}: {getattr(error, "strerror", None) or error}') from error
+    for row in rows:
+        if tuple(row) != COLUMNS or None in row.values():
+            raise Broken(f'{path} has not the columns that this program writes')
+    return rows
+
+
+def samples_of(row):
+    """As many rounds as there were, with the same median, least and greatest."""
+    median, least, greatest, rounds = (float(row['median']), float(row['least']), float(row['greatest']),
+                                       int(row['rounds']))
+    if rounds < 3:
+        return [least, greatest][:rounds]
+    return [least] + [median] * (rounds - 2) + [greatest]
+
+
 class Results:
     """Figures of all rounds."""
 
@@ -112,6 +158,8 @@ class Results:
         self.label, self.cells, self.peers = label, cells, peers
         self.figures = {}   # (cell, map, figure): one sample a round
         self.failures = {}  # (cell, map): what went wrong
+        self.asked = {}     # cell: how much was asked for; only of cells that are done
+        self.merged = False
         self.began = time.gmtime()
 
     def add(self, cell, peer, measured):
@@ -121,6 +169,33 @@ class Results:
             return
         for figure, value in measured.items():
             self.figures.setdefault((cell.name, peer, figure), []).append(value)
+
+    def take(self, cell, rows):
+        """What an earlier run found in a cell, instead of what is known of it."""
+        self.drop(cell)
+        for row in rows:
+            if row['metric'] == FAILED:
+                self.failures[cell.name, row['map']] = f'{cell.name}: {row["map"]}: went wrong in an earlier run'
+            else:
+                self.figures[cell.name, row['map'], row['metric']] = samples_of(row)
+        self.asked[cell.name] = rows[0]['asked']
+
+    def drop(self, cell):
+        """Forgets a cell."""
+        self.figures = {key: samples for key, samples in self.figures.items() if key[0] != cell.name}
+        self.failures = {key: text for key, text in self.failures.items() if key[0] != cell.name}
+        self.asked.pop(cell.name, None)
+
+    def drop_unfinished(self):
+        """Forgets the cell in which a run was interrupted: its maps did not have the same turns."""
+        for cell in self.cells:
+            if cell.name not in self.asked:
+                self.drop(cell)
+
+    def done(self, cell, peers, asked):
+        """Whether all these maps were measured, as it is asked for now, and none went wrong."""
+        return (self.asked.get(cell.name) == asked and all(self.samples(cell, peer) for peer in peers)
+                and not any(name == cell.name for name, _ in self.failures))
 
     def failed(self, cell, peer):
         """A map that went wrong is out of the cell."""
@@ -175,17 +250,23 @@ class Results:
         return [cell for cell in self.cells if self.rounds(cell) > 0]
 
     def write_csv(self, path):
-        """In the columns that perf/compare reads."""
+        """The cells that are done. The file is whole at any time: who is interrupted can go on from it."""
         cells = {cell.name: cell for cell in self.cells}
-        with open(path, 'w', encoding='utf-8') as file:
-            print('build,bench,map,metric,entries,threads,batch,median,least,greatest,rounds', file=file)
+        whole = path.with_name(path.name + '.part')
+        with open(whole, 'w', encoding='utf-8') as file:
+            print(','.join(COLUMNS), file=file)
             for (name, peer, figure), samples in self.figures.items():
-                if (name, peer) in self.failures:
-                    continue
-                cell = cells[name]
-                print(f'{self.label},{cell.bench},{peer},{figure},{cell.size},{cell.threads},0,'
-                      f'{statistics.median(samples):.6g},{min(samples):.6g},{max(samples):.6g},{len(samples)}',
-                      file=file)
+                if name in self.asked and (name, peer) not in self.failures:
+                    self._write_row(file, cells[name], peer, figure, samples)
+            for name, peer in self.failures:
+                if name in self.asked:
+                    self._write_row(file, cells[name], peer, FAILED, [1])
+        whole.replace(path)
+
+    def _write_row(self, file, cell, peer, figure, samples):
+        print(f'{self.label},{cell.bench},{peer},{figure},{cell.size},{cell.threads},0,'
+              f'{statistics.median(samples):.6g},{min(samples):.6g},{max(samples):.6g},{len(samples)},'
+              f'{self.asked[cell.name]}', file=file)
 
 
 def count_text(results, best, what):
@@ -290,6 +371,24 @@ def print_table(results):
     for line in summary(results):
         print(line)
     print()
+
+
+def markdown_table(heads, table):
+    """For a page of the documentation."""
+    lines = ['| ' + ' | '.join(heads) + ' |', '|' + '---|' * len(heads)]
+    return lines + ['| ' + ' | '.join(row) + ' |' for row in table]
+
+
+def write_markdown(path, results):
+    """Every cell, the limits, and the sums."""
+    lines = markdown_table(HEADS, rows(results)) + ['']
+    if limit_rows(results):
+        lines += [f'{LIMIT_TITLE}:', ''] + markdown_table(LIMIT_HEADS, limit_rows(results)) + ['']
+    lines.append(f'Build {results.label}.')
+    lines += [asked_text(asked) for asked in sorted(set(results.asked.values()))]
+    lines += summary(results)
+    with open(path, 'w', encoding='utf-8') as file:
+        file.write('\n'.join(lines) + '\n')
 
 
 def print_list(cells, peers, duration):
@@ -491,15 +590,14 @@ INTRO = (
 )
 
 
-def write_html(path, results, options):
+def write_html(path, results):
     """One file, no other needed."""
     text = ['<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
             'content="width=device-width,initial-scale=1"><title>Soma and its peers</title>'
             f'<style>{STYLE}{tail.STYLE}</style></head><body><h1>Soma and its peers</h1>']
     text += [f'<p><strong>{html.escape(line)}</strong></p>' for line in summary(results)]
     text += [f'<p>{html.escape(line)}</p>' for line in INTRO]
-    text.append(f'<p>Asked for {options.rounds} rounds of {options.seconds:g} s; a cell begins no further round after '
-                f'{options.budget:g} s.</p>')
+    text += [f'<p>{asked_text(asked)}</p>' for asked in sorted(set(results.asked.values()))]
     text += ['<h2>Won and lost</h2>', html_table(HEADS, rows(results))]
     if limit_rows(results):
         text += [f'<h2>{LIMIT_TITLE}</h2>', html_table(LIMIT_HEADS, limit_rows(results))]
@@ -512,6 +610,6 @@ def write_html(path, results, options):
     text += tails(results)
     text += ['<h2>All figures</h2><details><summary>show</summary>',
              html_table(['cell', 'map', 'figure', 'median', 'least', 'greatest', 'rounds'], all_figures(results)),
-             '</details>', '<h2>Measured on</h2>', html_table(['what', 'which'], machine(results)), '</body></html>']
+             '</details>', f'<h2>{"Put together" if results.merged else "Measured"} on</h2>', html_table(['what', 'which'], machine(results)), '</body></html>']
     with open(path, 'w', encoding='utf-8') as file:
         file.write('\n'.join(text) + '\n')
