@@ -917,7 +917,7 @@ static void freezing(void)
 
 /* ---- Two maps ---- */
 
-#define COPIED 2000
+#define COPIED 600
 #define LONG_VALUE 20000
 
 /* With a seed, so that two maps have one order; one value is longer than what a cursor fetches at a time. */
