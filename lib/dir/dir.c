@@ -25,7 +25,7 @@
 #define SET_UP_BLOCK SIZED(64, 2)
 /* Buckets claimed at a time: this part of the table, log2, from one block up to so many. */
 #define RUN_PART_LOG2 SIZED(9, 0)
-#define RUN_MOST (SIZED(16, 2) * SET_UP_BLOCK)
+#define RUN_MOST (UINT64_C(1) * SIZED(16, 2) * SET_UP_BLOCK)
 
 /* Entries fetched ahead on each walk; more are rarely worth it. */
 #define FETCH_DEPTH 2

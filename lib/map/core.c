@@ -439,11 +439,7 @@ bool core_retry(struct core *core, enum soma_status status, unsigned *tries)
     soma__tally_count(&core->stripes[0].tally, 0, EVENT_LIMIT);
     soma__grace_poll(soma__grace_cookie()); /* inside the caller's own section nobody else might */
     report_stall(core);
-    const bool wants_wait = (core->flags & SOMA_WAIT_AT_LIMIT) != 0;
-    const bool wait = wants_wait && !IN_CALLOUT_OF_STALL();
-    if (wants_wait && !wait && *tries == 0)
-        MISUSE("called by a stall function on a map that waits at its cap, which is for readers: update another one in "
-               "it");
+    const bool wait = MAY_WAIT((core->flags & SOMA_WAIT_AT_LIMIT) != 0, *tries == 0);
     if (!wait && ++*tries > LIMIT_TRIES)
         return false;
     return soma__retire_relieve(&core->owner, wait);

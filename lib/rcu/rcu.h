@@ -188,11 +188,14 @@ struct soma__callout {
     bool stalled;
 };
 
-struct soma__callout soma__callout_begins(const void *map, bool stalled);
+struct soma__callout soma__callout_begins(const void *map, bool of_stall);
 void soma__callout_ends(const struct soma__callout *callout, const char *from);
 
 /* Whether the thread is in a function that is told of a stall. */
 bool soma__callout_stalled(void);
+
+/* Whether an update that wants to wait at the cap may; names the call if not, the `first` time. */
+bool soma__callout_may_wait(bool wants, bool first, const char *where);
 
 /* Names a section that is open for too long. */
 void soma__section_watch(struct soma__reader *reader);
@@ -213,6 +216,7 @@ void soma__section_watch(struct soma__reader *reader);
 #define CALLOUT_OF_STALL_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), true)
 #define CALLOUT_ENDS(from) soma__callout_ends(&callout, (from))
 #define IN_CALLOUT_OF_STALL() soma__callout_stalled()
+#define MAY_WAIT(wants, first) soma__callout_may_wait((wants), (first), __func__)
 
 #else
 
@@ -224,6 +228,7 @@ void soma__section_watch(struct soma__reader *reader);
 #define CALLOUT_OF_STALL_BEGINS(map) ((void)0)
 #define CALLOUT_ENDS(from) ((void)0)
 #define IN_CALLOUT_OF_STALL() false
+#define MAY_WAIT(wants, first) (wants)
 
 #endif
 

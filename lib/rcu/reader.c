@@ -365,6 +365,15 @@ bool soma__callout_stalled(void)
     return stalled;
 }
 
+bool soma__callout_may_wait(bool wants, bool first, const char *where)
+{
+    if (wants && stalled && first)
+        soma__misuse(where,
+                     "called by a stall function on a map that waits at its cap, which is for readers: update another "
+                     "one in it");
+    return wants && !stalled;
+}
+
 #define WATCH_ENTER(self) watch_enter((self), __builtin_return_address(0))
 #define WATCH_EXIT(self) watch_exit((self), __builtin_return_address(0))
 #define WATCH_THREAD_END(self, inside) watch_thread_end((self), (inside))

@@ -739,6 +739,8 @@ Test(map_take, does_as_it_is_told)
     picker.stop_after = 0;
     cr_assert_eq(soma_map_take(map, &place, 1000, pick, &picker, NULL, NULL, &taken), SOMA_END);
     cr_assert(picker.asked == 1000 && soma_map_count_approx(map) == 500);
+    cr_assert_eq(soma_map_take(map, &place, 1000, NULL, NULL, NULL, NULL, NULL), SOMA_END);
+    cr_assert_eq(soma_map_count_approx(map), 0);
     soma_map_free(map);
 }
 

@@ -11,7 +11,6 @@
 #include "runtime.h"
 
 #define LIBRARY_NAME "libsoma_scheduled"
-#define GLOBALS_MAX ((size_t)1 << 17)
 #define TLS_MAX ((size_t)256)
 
 static struct {

@@ -14,7 +14,6 @@
 #define ARENA_BYTES (HEAP_BYTES + RANGES_MAX * RANGE_BYTES)
 /* The same in every process, so that a run is the same. */
 #define ARENA_ADDRESS ((void *)(uintptr_t)0x500000000000)
-#define GLOBALS_BYTES ((size_t)1 << 17)
 
 #define BLOCKS_MAX 8192
 #define LOCATIONS_MAX 8192
@@ -129,14 +128,14 @@ static void machine_set_up(void)
         perror("sched: the arena's addresses are taken");
         exit(2);
     }
-    machine.cells = need_memory((ARENA_BYTES + GLOBALS_BYTES) / 8 * sizeof *machine.cells);
+    machine.cells = need_memory((ARENA_BYTES + GLOBALS_MAX) / 8 * sizeof *machine.cells);
     machine.block = need_memory(BLOCKS_MAX * sizeof *machine.block);
     machine.location = need_memory(LOCATIONS_MAX * sizeof *machine.location);
 }
 
 void machine_globals(void *from, size_t size)
 {
-    if (size > GLOBALS_BYTES) {
+    if (size > GLOBALS_MAX) {
         fprintf(stderr, "sched: the library has %zu bytes of globals\n", size);
         exit(2);
     }

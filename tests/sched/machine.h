@@ -81,6 +81,9 @@ bool machine_is_committed(const void *address);
 void machine_forget(void *from, size_t size);
 void machine_unreserve(void *from, size_t size);
 
+/* The library's writable data, what tools add to it included, is smaller. */
+#define GLOBALS_MAX ((size_t)1 << 18)
+
 /* The library's writable globals. */
 void machine_globals(void *from, size_t size);
 bool machine_is_global(const void *address);
