@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: ISC */
 /**
- * soma.h - everything but the template typed.h, in reading order.
+ * soma.h - everything in libsoma but the template typed.h, backend_names.h and compat/, in reading order.
  *
  * Soma is a map for programs whose threads share one: lookups never write to shared memory, every update takes effect at one
- * instant, and no call waits for another thread but those with `_wait` in their names and the opening of a map's first view.
+ * instant, and no call waits for another thread but those with `_wait` in their names, the opening of a map's first view, and what a
+ * program asks for: updates under SOMA_WAIT_AT_LIMIT, mutex back-ends and dual runs.
  *
  *     soma_u64 *map;
  *     uint64_t value;
@@ -20,6 +21,8 @@
  *   Instants:   a view is a whole map as it was (view.h); a cursor goes through a live map, or through a view (cursor.h).
  *   Copies:     an object in a cell (publish.h), a frozen map (frozen.h), a copy (copy.h).
  *   Equality:   digests (digest.h, strong.h), differences (diff.h) and patches (patch.h), two machines (sync.h).
+ *   Watching:   figures (stats.h), the same as text for Prometheus (metrics.h), and as pages (http.h, a library of its own).
+ *   Moving:     old map and new side by side (dual.h), the same program on a mutex (backend.h), others' calls (compat/).
  */
 #ifndef SOMA_SOMA_H
 #define SOMA_SOMA_H
