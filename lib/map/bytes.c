@@ -1040,8 +1040,18 @@ struct batch {
     struct soma_bytes *old; /* or NULL */
     bool *found;            /* or NULL */
     size_t done;
+    uint32_t there; /* a bit for each of the last flight's keys: it was there */
 };
 
+_Static_assert(CORE_FLIGHT <= 32, "a flight's keys have a bit each");
+
+/* Whether an update has found its key there. */
+static bool was_there(enum soma_status status)
+{
+    return status == SOMA_REPLACED || status == SOMA_REMOVED;
+}
+
+/* What it has done, or an error. */
 static enum soma_status update_one(struct core *core, struct soma__reader *self, decide_fn decide,
                                    const struct key *key, struct batch *batch)
 {
@@ -1052,13 +1062,12 @@ static enum soma_status update_one(struct core *core, struct soma__reader *self,
     const enum soma_status status = attempts(&update, decide, &old);
     if (status < 0)
         return status;
-    const bool was_there = status == SOMA_REPLACED || status == SOMA_REMOVED;
-    if (batch->old && was_there)
+    if (batch->old && was_there(status))
         batch->old[i] = old;
     if (batch->found)
-        batch->found[i] = was_there;
+        batch->found[i] = was_there(status);
     batch->done++;
-    return SOMA_OK;
+    return status;
 }
 
 /* The next flight's worth of updates. */
@@ -1067,6 +1076,7 @@ static enum soma_status update_flight(struct core *core, struct soma__reader *se
 {
     struct key wanted[CORE_FLIGHT];
     const size_t flight = batch->n - batch->done < CORE_FLIGHT ? batch->n - batch->done : CORE_FLIGHT;
+    batch->there = 0;
     for (size_t i = 0; i < flight; i++) {
         const struct soma_bytes key = batch->keys[batch->done + i];
         wanted[i] = hashed(core, key.data, key.len);
@@ -1078,6 +1088,7 @@ static enum soma_status update_flight(struct core *core, struct soma__reader *se
         const enum soma_status status = update_one(core, self, decide, &wanted[i], batch);
         if (status < 0)
             return status;
+        batch->there |= (uint32_t)was_there(status) << i;
     }
     return SOMA_OK;
 }
@@ -1091,7 +1102,7 @@ static enum soma_status update_many(soma_map *map, decide_fn decide, struct batc
         const struct soma__section section = soma__section_enter();
         status = update_flight(&map->core, section.self, decide, batch);
         core_exit(&map->core, section);
-        LEND_MANY(batch->old && batch->found ? batch->old + before : NULL, batch->done - before);
+        LEND_SOME(batch->old ? batch->old + before : NULL, batch->done - before, batch->there);
         tries = batch->done > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;

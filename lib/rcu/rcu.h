@@ -210,6 +210,16 @@ void soma__section_watch(struct soma__reader *reader);
         for (size_t lent_ = 0; (array) && lent_ < (n); lent_++)                                                        \
             LEND(&(array)[lent_]);                                                                                     \
     } while (0)
+
+/* Those of them whose bits are set: the others are not the map's to lend. */
+#define LEND_SOME(array, n, bits)                                                                                      \
+    do {                                                                                                               \
+        for (size_t lent_ = 0; (array) && lent_ < (n); lent_++) {                                                      \
+            if (((bits) >> lent_ & 1) != 0)                                                                            \
+                LEND(&(array)[lent_]);                                                                                 \
+        }                                                                                                              \
+    } while (0)
+
 #define CALLBACK_BEGINS() const uint64_t depth_before = soma__callback_begins()
 #define CALLBACK_ENDS() soma__callback_ends(depth_before, __func__)
 #define CALLOUT_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), false)
@@ -222,6 +232,7 @@ void soma__section_watch(struct soma__reader *reader);
 
 #define LEND(bytes) ((void)0)
 #define LEND_MANY(array, n) ((void)0)
+#define LEND_SOME(array, n, bits) ((void)0)
 #define CALLBACK_BEGINS() ((void)0)
 #define CALLBACK_ENDS() ((void)0)
 #define CALLOUT_BEGINS(map) ((void)0)

@@ -922,6 +922,29 @@ Test(map_remove_many, removes_in_order)
 
 /* ---- Clear, size ---- */
 
+/* What an absent key's place in `old` holds is the caller's: no address, perhaps. */
+Test(map_remove_many, leaves_absent_ones_alone)
+{
+    soma_map *map = fresh();
+    struct soma_bytes keys[40];
+    struct soma_bytes old[40];
+    bool found[40];
+    char names[40];
+    for (size_t i = 0; i < 40; i++) {
+        names[i] = (char)('0' + i);
+        keys[i] = (struct soma_bytes){&names[i], 1};
+        old[i] = (struct soma_bytes){(const void *)(uintptr_t)8, 100};
+        if (i % 3 == 0)
+            cr_assert_eq(soma_map_put(map, keys[i].data, 1, keys[i].data, 1, NULL), SOMA_INSERTED);
+    }
+    soma_read_enter();
+    cr_assert_eq(soma_map_remove_many(map, keys, 40, old, found, NULL), SOMA_OK);
+    for (size_t i = 0; i < 40; i++)
+        cr_assert(found[i] ? i % 3 == 0 && same(old[i], keys[i]) : (uintptr_t)old[i].data == 8 && old[i].len == 100);
+    soma_read_exit();
+    soma_map_free(map);
+}
+
 Test(map_clear, empties)
 {
     soma_map *map = fresh();

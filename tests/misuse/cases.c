@@ -143,6 +143,39 @@ static void old_after_section(void)
     soma_map_free(map);
 }
 
+/* One that is there and one that is not, whose place in `old` is no value. */
+static void remove_two(soma_map *map, struct soma_bytes old[2], bool *found)
+{
+    const struct soma_bytes keys[2] = {{"key", 3}, {"absent", 6}};
+    old[1] = (struct soma_bytes){(const void *)(uintptr_t)8, 100};
+    need(soma_map_remove_many(map, keys, 2, old, found, NULL) == SOMA_OK);
+    need((uintptr_t)old[1].data == 8 && old[1].len == 100);
+}
+
+static void many_after_section(void)
+{
+    soma_map *map = bytes_map();
+    struct soma_bytes old[2];
+    soma_read_enter();
+    remove_two(map, old, NULL);
+    soma_read_exit();
+    use(old[0]);
+    soma_map_free(map);
+}
+
+static void many_inside(void)
+{
+    soma_map *map = bytes_map();
+    struct soma_bytes old[2];
+    bool found[2];
+    soma_read_enter();
+    remove_two(map, old, found);
+    use(old[0]);
+    soma_read_exit();
+    need(found[0] && !found[1]);
+    soma_map_free(map);
+}
+
 static void value_handed_back(void)
 {
     soma_map *map = bytes_map();
@@ -1338,3 +1371,4 @@ const struct rule rules[] = {
 };
 
 const int rules_count = COUNT(rules);
+    {"many-after-section", many_after_section, "soma_map_remove_many: " AFTER, many_inside, SANITIZER_SPEAKS, NULL},
