@@ -1294,6 +1294,7 @@ void soma__map_hash_mask(soma_map *map, uint64_t mask)
 
 enum soma_status soma_map_clear(soma_map *map)
 {
+    CALL();
     if (UNLIKELY(!WRITES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
@@ -1318,6 +1319,7 @@ enum soma_status soma_map_reserve(soma_map *map, uint64_t n)
 
 enum soma_status soma_map_shrink(soma_map *map)
 {
+    CALL();
     if (UNLIKELY(!LIVES(map, WHAT_BYTES))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;

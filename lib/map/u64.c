@@ -909,6 +909,7 @@ ALWAYS_INLINE enum soma_status update_many(soma_u64 *map, decide_fn decide, stru
 
 enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const uint64_t *values, size_t n, size_t *done)
 {
+    CALL();
     if (UNLIKELY(!WRITES(map, WHAT_WORDS) || (n > 0 && (!keys || !values)) || n > CORE_MANY_MAX)) {
         MISUSE("map, keys or values is NULL, or n is absurd");
         return SOMA_E_INVALID;
@@ -923,6 +924,7 @@ enum soma_status soma_u64_put_many(soma_u64 *map, const uint64_t *keys, const ui
 enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *old, bool *found,
                                       size_t *done)
 {
+    CALL();
     if (UNLIKELY(!WRITES(map, WHAT_WORDS) || (n > 0 && !keys) || n > CORE_MANY_MAX)) {
         MISUSE("map or keys is NULL, or n is absurd");
         return SOMA_E_INVALID;
@@ -1074,6 +1076,7 @@ void soma_u64_free(soma_u64 *map)
 
 enum soma_status soma_u64_clear(soma_u64 *map)
 {
+    CALL();
     if (UNLIKELY(!WRITES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;
@@ -1098,6 +1101,7 @@ enum soma_status soma_u64_reserve(soma_u64 *map, uint64_t n)
 
 enum soma_status soma_u64_shrink(soma_u64 *map)
 {
+    CALL();
     if (UNLIKELY(!LIVES(map, WHAT_WORDS))) {
         MISUSE("map is NULL");
         return SOMA_E_INVALID;

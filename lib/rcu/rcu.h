@@ -176,14 +176,20 @@ bool soma__section_inside(void);
  * section. */
 const void *soma__section_lend(const void *bytes, size_t len, const char *by);
 
-/* Around the callback of an update or a lookup: it writes nothing (guard.h), and closes the sections that it opens. */
-uint64_t soma__callback_begins(void);
-void soma__callback_ends(uint64_t depth, const char *where);
+/* Around the callback of an update or a lookup: it writes nothing (guard.h), and closes the sections that it opens. What it calls is
+ * over when it returns: then the thread is in the call that it was in before. */
+struct soma__callback {
+    uint64_t depth;
+    const char *call;
+};
+
+struct soma__callback soma__callback_begins(void);
+void soma__callback_ends(const struct soma__callback *callback, const char *where);
 
 /* Around any other function of the program's: it closes the sections that it opens, does not free the map that calls it (NULL: none does),
  * and, when it is told of a stall, waits for nobody. `from` is where the program has named it. */
 struct soma__callout {
-    uint64_t depth;
+    struct soma__callback base;
     const void *of;
     bool stalled;
 };
@@ -220,8 +226,8 @@ void soma__section_watch(struct soma__reader *reader);
         }                                                                                                              \
     } while (0)
 
-#define CALLBACK_BEGINS() const uint64_t depth_before = soma__callback_begins()
-#define CALLBACK_ENDS() soma__callback_ends(depth_before, __func__)
+#define CALLBACK_BEGINS() const struct soma__callback callback = soma__callback_begins()
+#define CALLBACK_ENDS() soma__callback_ends(&callback, __func__)
 #define CALLOUT_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), false)
 #define CALLOUT_OF_STALL_BEGINS(map) const struct soma__callout callout = soma__callout_begins((map), true)
 #define CALLOUT_ENDS(from) soma__callout_ends(&callout, (from))

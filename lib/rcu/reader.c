@@ -322,31 +322,37 @@ static uint64_t program_depth(void)
     return joined ? joined->depth : spare_depth;
 }
 
-static void depth_is(uint64_t depth, const char *where)
+static struct soma__callback function_begins(void)
 {
-    if (program_depth() != depth)
+    return (struct soma__callback){.depth = program_depth(), .call = soma__call};
+}
+
+static void function_ends(const struct soma__callback *callback, const char *where)
+{
+    soma__call = callback->call;
+    if (program_depth() != callback->depth)
         soma__misuse(where,
                      "the callback has left a read section open, or closed one that it did not open: close in it "
                      "just what it opens");
 }
 
-uint64_t soma__callback_begins(void)
+struct soma__callback soma__callback_begins(void)
 {
     soma__updating++;
-    return program_depth();
+    return function_begins();
 }
 
-void soma__callback_ends(uint64_t depth, const char *where)
+void soma__callback_ends(const struct soma__callback *callback, const char *where)
 {
     soma__updating--;
-    depth_is(depth, where);
+    function_ends(callback, where);
 }
 
 static __thread bool stalled; /* in a function that is told of a stall */
 
 struct soma__callout soma__callout_begins(const void *map, bool of_stall)
 {
-    const struct soma__callout callout = {.depth = program_depth(), .of = soma__called_by, .stalled = stalled};
+    const struct soma__callout callout = {.base = function_begins(), .of = soma__called_by, .stalled = stalled};
     if (map)
         soma__called_by = map;
     stalled |= of_stall;
@@ -357,7 +363,7 @@ void soma__callout_ends(const struct soma__callout *callout, const char *from)
 {
     soma__called_by = callout->of;
     stalled = callout->stalled;
-    depth_is(callout->depth, from);
+    function_ends(&callout->base, from);
 }
 
 bool soma__callout_stalled(void)

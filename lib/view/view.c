@@ -49,6 +49,7 @@ enum soma_status soma_map_view_open(soma_map *map, soma_view **out)
 
 void soma_view_close(soma_view *view)
 {
+    CALL();
     if (!view || !ENDS(view, WHAT_VIEW))
         return;
     struct core *core = view->core;

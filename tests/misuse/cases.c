@@ -824,8 +824,7 @@ static enum soma_status takes_and_puts(uint64_t key, uint64_t value, void *ctx)
 
 static enum soma_status takes_nonsense(uint64_t key, uint64_t value, void *ctx)
 {
-    (void)key, (void)value, (void)ctx;
-    return SOMA_OK;
+    return soma_u64_get((const soma_u64 *)ctx, key, &value);
 }
 
 static enum soma_status takes_looked_up(uint64_t key, uint64_t value, void *ctx)
@@ -871,6 +870,116 @@ static void take_answers_bytes(void)
     uint64_t place = 0;
     need(soma_map_take(map, &place, 10, takes_bytes_nonsense, NULL, NULL, NULL, NULL) == SOMA_E_INVALID);
     soma_map_free(map);
+}
+
+/* What hangs on a value: asked of it, and asked elsewhere about it, once. */
+static soma_u64 *sizes_map;
+static void (*sizes_fn)(void);
+
+static void sizes_put(void)
+{
+    (void)soma_u64_put(sizes_map, 1, 2, NULL);
+}
+
+static void sizes_enter(void)
+{
+    (void)soma_u64_get(sizes_map, 1, NULL);
+    soma_read_enter();
+}
+
+static void sizes_get(void)
+{
+    soma_read_enter();
+    need(soma_u64_get(sizes_map, 1, NULL) == SOMA_OK);
+    soma_read_exit();
+}
+
+static uint64_t word_size(uint64_t value, void *ctx)
+{
+    (void)ctx;
+    void (*const fn)(void) = sizes_fn;
+    sizes_fn = NULL;
+    if (fn)
+        fn();
+    return value;
+}
+
+static uint64_t value_size(const void *value, size_t len, void *ctx)
+{
+    (void)value;
+    return word_size(len, ctx);
+}
+
+static void retires_word(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+}
+
+static void retires_value(const void *value, size_t len, void *ctx)
+{
+    (void)value, (void)len, (void)ctx;
+}
+
+static void word_sizes_with(void (*fn)(void))
+{
+    const struct soma_u64_options options = {.value_retire = retires_word, .value_bytes = word_size};
+    soma_u64 *map = NULL;
+    sizes_map = words_map();
+    need(soma_u64_new(&options, &map) == SOMA_OK && soma_u64_put(map, 1, 1, NULL) == SOMA_INSERTED);
+    sizes_fn = fn;
+    need(soma_u64_clear(map) == SOMA_OK && !sizes_fn);
+    if (fn == sizes_enter)
+        soma_read_exit();
+    soma_u64_free(map);
+    soma_u64_free(sizes_map);
+}
+
+/* It is asked when the view that has kept the value is closed. */
+static void value_sizes_with(void (*fn)(void))
+{
+    const struct soma_map_options options = {.value_retire = retires_value, .value_bytes = value_size};
+    soma_map *map = NULL;
+    soma_view *view = NULL;
+    sizes_map = words_map();
+    need(soma_map_new(&options, &map) == SOMA_OK && soma_map_put(map, "key", 3, "old", 3, NULL) == SOMA_INSERTED &&
+         soma_map_view_open(map, &view) == SOMA_OK && soma_map_put(map, "key", 3, "new", 3, NULL) == SOMA_REPLACED);
+    sizes_fn = fn;
+    soma_view_close(view);
+    need(!sizes_fn);
+    if (fn == sizes_enter)
+        soma_read_exit();
+    soma_map_free(map);
+    soma_u64_free(sizes_map);
+}
+
+static void value_bytes_writes(void)
+{
+    word_sizes_with(sizes_put);
+}
+
+static void value_bytes_enters(void)
+{
+    word_sizes_with(sizes_enter);
+}
+
+static void value_bytes_looks(void)
+{
+    word_sizes_with(sizes_get);
+}
+
+static void bytes_value_bytes_writes(void)
+{
+    value_sizes_with(sizes_put);
+}
+
+static void bytes_value_bytes_enters(void)
+{
+    value_sizes_with(sizes_enter);
+}
+
+static void bytes_value_bytes_looks(void)
+{
+    value_sizes_with(sizes_get);
 }
 
 static void waits(void *arg)
@@ -1005,6 +1114,19 @@ static void stall_fills(const struct soma_stall *stall, void *ctx)
     soma_map_free(full);
 }
 
+static void stall_fills_words(const struct soma_stall *stall, void *ctx)
+{
+    (void)stall, (void)ctx;
+    const struct soma_u64_options options = {
+        .flags = SOMA_WAIT_AT_LIMIT, .deferred_bytes_max = 64, .value_retire = retires_word};
+    soma_u64 *full = NULL;
+    const uint64_t keys[10] = {0};
+    need(soma_u64_new(&options, &full) == SOMA_OK);
+    need(soma_u64_put_many(full, keys, keys, 10, NULL) == SOMA_E_LIMIT);
+    told = true;
+    soma_u64_free(full);
+}
+
 static void stall_looks_up(const struct soma_stall *stall, void *ctx)
 {
     (void)ctx;
@@ -1033,6 +1155,11 @@ static void stall_frees(void)
 static void stall_at_limit(void)
 {
     stall_with(stall_fills);
+}
+
+static void stall_words_at_limit(void)
+{
+    stall_with(stall_fills_words);
 }
 
 static void stall_looks(void)
@@ -1244,6 +1371,7 @@ const struct rule rules[] = {
      cell_inside, 0, NULL},
     {"value-after-section", value_after_section, "soma_map_get_ref: " AFTER, value_copied, SANITIZER_SPEAKS, NULL},
     {"old-after-section", old_after_section, "soma_map_put: " AFTER, old_inside, SANITIZER_SPEAKS, NULL},
+    {"many-after-section", many_after_section, "soma_map_remove_many: " AFTER, many_inside, SANITIZER_SPEAKS, NULL},
     {"value-handed-back", value_handed_back, "soma_map_put: " HANDED_BACK, value_handed_back_inside, SANITIZER_SPEAKS,
      NULL},
     {"entry-after-next", entry_after_next,
@@ -1339,6 +1467,12 @@ const struct rule rules[] = {
      0, NULL},
     {"take-answers-bytes", take_answers_bytes, "soma_map_take: the callback answered neither REMOVED, EXISTS nor END",
      take_looks, 0, NULL},
+    {"value-bytes-writes", value_bytes_writes, "soma_u64_put: " IN_CALLBACK, value_bytes_looks, 0, NULL},
+    {"value-bytes-enters", value_bytes_enters, "soma_u64_clear: " LEFT_OPEN, value_bytes_looks, 0, NULL},
+    {"value-bytes-writes-bytes", bytes_value_bytes_writes, "soma_u64_put: " IN_CALLBACK, bytes_value_bytes_looks, 0,
+     NULL},
+    {"value-bytes-enters-bytes", bytes_value_bytes_enters, "soma_view_close: " LEFT_OPEN, bytes_value_bytes_looks, 0,
+     NULL},
     {"retired-waits", retired_waits,
      "soma_barrier_wait: called inside a read section or a retired call, where it would wait for itself: call it "
      "outside",
@@ -1350,6 +1484,11 @@ const struct rule rules[] = {
     {"stall-frees", stall_frees, "soma_u64_free: " OF_THE_MAP, stall_looks, 0, NULL},
     {"stall-at-limit", stall_at_limit,
      "soma_map_put: called by a stall function on a map that waits at its cap, which is for readers: update another "
+     "one in it",
+     stall_looks, 0, NULL},
+    {"stall-words-at-limit", stall_words_at_limit,
+     "soma_u64_put_many: called by a stall function on a map that waits at its cap, which is for readers: update "
+     "another "
      "one in it",
      stall_looks, 0, NULL},
     {"diff-closes", diff_closes,
@@ -1371,4 +1510,3 @@ const struct rule rules[] = {
 };
 
 const int rules_count = COUNT(rules);
-    {"many-after-section", many_after_section, "soma_map_remove_many: " AFTER, many_inside, SANITIZER_SPEAKS, NULL},
