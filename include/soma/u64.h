@@ -113,8 +113,9 @@ typedef void (*soma_u64_with_fn)(uint64_t key, uint64_t value, void *ctx);
  * @key, @value: the entry. What @value points to is not retired before the function returns.
  * @ctx:         as given to soma_u64_take().
  *
- * It is asked again about a key whose value has changed meanwhile. It runs inside a read section of the call's own, so it may look
- * things up in any map, but must not change one, wait or block.
+ * It is asked again about a key whose value has changed meanwhile; and about one whose removal the cap on deferred memory has
+ * refused, when there is room again, since by then another object may stand at the same address. It runs inside a read section
+ * of the call's own, so it may look things up in any map, but must not change one, wait or block.
  *
  * Return: SOMA_REMOVED to take the entry out, SOMA_EXISTS to leave it, SOMA_END to end the call in front of it.
  */

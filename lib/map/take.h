@@ -5,6 +5,10 @@
  * nothing is taken twice, and nothing that the program has not seen. A place is the position of a scan between two sections: all
  * hashes below it are done. It is a number, and nothing is kept for it.
  *
+ * At the cap    The program's answer is good for the section in which it was given: later, what the value pointed to may have been freed,
+ *               and another thing put in its place. So where the cap has refused a removal, the program is asked again, but only
+ *               when there is room for what was refused, which is then the thread's own for the section.
+ *
  * Takes effect  For each entry, as its removal.
  * Progress      As a removal's, for each entry that is taken; as a scan's, for the others.
  */
@@ -32,11 +36,16 @@ ALWAYS_INLINE enum soma_status soma__take_all(struct core *core, struct soma__ta
 {
     enum soma_status status = SOMA_OK;
     unsigned tries = 0;
+    uint64_t wanted = 0; /* bytes that the cap has refused; 0: none */
     soma__scan_init(&take->scan, *place, UINT64_MAX);
     while (status == SOMA_OK && take->taken < take->n && !take->scan.ended) {
         const size_t before = take->taken;
         const struct soma__section section = soma__section_enter();
-        status = some(core, section.self, take);
+        if (UNLIKELY(wanted != 0))
+            status = soma__retire_prepare(section.self, &core->owner, wanted);
+        if (LIKELY(status == SOMA_OK))
+            status = some(core, section.self, take);
+        wanted = UNLIKELY(status == SOMA_E_LIMIT) ? section.self->wanted : 0;
         core_exit(core, section);
         tries = take->taken > before ? 0 : tries;
         if (status < 0 && core_retry(core, status, &tries))

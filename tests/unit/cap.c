@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: ISC */
 /* cap.c - at the cap on deferred memory: every update that would retire something says so and changes nothing; what can
  * be released is; and a stall is told by whoever tries, though nobody else polls. */
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -511,6 +513,110 @@ static void hanging_needs_retiring(const void *unused)
     verified(1);
 }
 
+/* ---- Taking where another thread's section holds the memory ---- */
+
+struct stay {
+    atomic_bool inside;
+    atomic_bool leave;
+    int ms; /* at the longest */
+};
+
+static void *stay_inside(void *arg)
+{
+    struct stay *stay = arg;
+    soma_read_enter();
+    stay->inside = true;
+    for (int ms = 0; ms < stay->ms && !stay->leave; ms++)
+        sleep_ms(1);
+    soma_read_exit();
+    return NULL;
+}
+
+static pthread_t stay_begin(struct stay *stay)
+{
+    pthread_t thread;
+    EXPECT_EQ(pthread_create(&thread, NULL, stay_inside, stay), 0);
+    while (!stay->inside)
+        sleep_ms(1);
+    return thread;
+}
+
+static void stay_end(struct stay *stay, pthread_t thread)
+{
+    stay->leave = true;
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+static enum soma_status take_word(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key, (void)value;
+    ++*(unsigned *)ctx;
+    return SOMA_REMOVED;
+}
+
+static enum soma_status take_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)key, (void)key_len, (void)value;
+    ++*(unsigned *)ctx;
+    return SOMA_REMOVED;
+}
+
+/* However long it takes until there is room, the program is asked once before and once then. `waits`: or not at all then, since the
+ * call does not wait. */
+static void words_asked_once(const void *waits)
+{
+    struct seen seen = {.retired = 0};
+    struct stay stay = {.ms = waits ? 50 : 60000};
+    soma_u64 *map = NULL;
+    uint64_t place = 0;
+    unsigned asked = 0;
+    size_t taken = 9;
+    const struct soma_u64_options options = {
+        .flags = waits ? SOMA_WAIT_AT_LIMIT : 0, .deferred_bytes_max = CAP, .value_retire = word_gone, .ctx = &seen};
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    const pthread_t thread = stay_begin(&stay);
+    for (uint64_t key = 100; key < 100 + CAP / WORD_BYTES; key++) {
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+    }
+    EXPECT_EQ(soma_u64_take(map, &place, 1, take_word, &asked, NULL, NULL, &taken), waits ? SOMA_OK : SOMA_E_LIMIT);
+    EXPECT_EQ(asked, waits ? 2 : 1);
+    EXPECT_EQ(taken, waits ? 1 : 0);
+    EXPECT_EQ(soma_u64_count_approx(map), KEYS - taken);
+    stay_end(&stay, thread);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    verified(1);
+}
+
+static void bytes_asked_once(const void *waits)
+{
+    struct seen seen = {.retired = 0};
+    struct stay stay = {.ms = waits ? 50 : 60000};
+    soma_map *map = NULL;
+    uint64_t place = 0;
+    unsigned asked = 0;
+    size_t taken = 9;
+    const struct soma_map_options options = {
+        .flags = waits ? SOMA_WAIT_AT_LIMIT : 0, .deferred_bytes_max = CAP, .value_retire = bytes_gone, .ctx = &seen};
+    EXPECT_EQ(soma_map_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, &key, len_of(key), NULL), SOMA_INSERTED);
+    const pthread_t thread = stay_begin(&stay);
+    EXPECT_EQ(soma_map_put(map, "other key", 9, "and its value", 13, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_map_remove(map, "other key", 9, NULL), SOMA_REMOVED);
+    EXPECT_EQ(soma_map_take(map, &place, 1, take_bytes, &asked, NULL, NULL, &taken), waits ? SOMA_OK : SOMA_E_LIMIT);
+    EXPECT_EQ(asked, waits ? 2 : 1);
+    EXPECT_EQ(taken, waits ? 1 : 0);
+    EXPECT_EQ(soma_map_count_approx(map), KEYS - taken);
+    stay_end(&stay, thread);
+    soma_map_free(map);
+    soma_barrier_wait();
+    verified(1);
+}
+
 /* ---- A stall ---- */
 
 struct told {
@@ -579,6 +685,10 @@ int main(int argc, char **argv)
         {"fickle-at-the-cap", fickle, &(const uint64_t){HANGING_CAP}},
         {"no-sum-wraps", no_sum_wraps, NULL},
         {"hanging-needs-retiring", hanging_needs_retiring, NULL},
+        {"words-asked-once", words_asked_once, NULL},
+        {"words-asked-once-waiting", words_asked_once, "waits"},
+        {"bytes-asked-once", bytes_asked_once, NULL},
+        {"bytes-asked-once-waiting", bytes_asked_once, "waits"},
         {"stall-of-ones-own", stall_of_ones_own, NULL},
         {"stall-untold", stall_of_ones_own, "untold"},
     };
