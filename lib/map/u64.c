@@ -83,13 +83,19 @@ static uint64_t hanging_bytes(const struct core *core, uint64_t value)
     return bytes < CORE_VALUE_BYTES_MOST ? bytes : CORE_VALUE_BYTES_MOST;
 }
 
-/* An entry at home takes no memory with it; but its value is to be retired, if values are and this one has not moved. */
+/* What an entry counts that goes; its value with it if that is to be retired. An entry at home takes no memory with it. */
+ALWAYS_INLINE uint64_t bytes_with(const struct core *core, const struct soma__node *node, bool retired, uint64_t value)
+{
+    const uint64_t own = soma__is_home(&core->dir, node) ? (retired ? VALUE_BYTES : 0) : entry_bytes(node);
+    return retired ? own + hanging_bytes(core, value) : own;
+}
+
+/* The value is to be retired if values are and this one has not moved. */
 static uint64_t node_bytes(const struct soma__list *list, const struct soma__node *node, uint64_t edge)
 {
     const struct core *core = core_of_owner(list->owner);
-    const bool leaves = core->value_retire.word && kind_of(node, edge) != RETIRE_MOVED;
-    const uint64_t own = soma__is_home(&core->dir, node) ? (leaves ? VALUE_BYTES : 0) : entry_bytes(node);
-    return leaves ? own + hanging_bytes(core, soma__value_read(node)) : own;
+    const bool retired = core->value_retire.word && kind_of(node, edge) != RETIRE_MOVED;
+    return bytes_with(core, node, retired, retired ? soma__value_read(node) : 0);
 }
 
 static void bury(const struct soma__list *list, struct soma__reader *self, struct soma__node *node, uint64_t edge)
@@ -586,7 +592,9 @@ static enum soma_status remove_entry(struct update *update, struct soma__place *
 {
     if (update->versions)
         return remove_version(update, place, edge, old);
-    const enum soma_status room = soma__order_room(&update->core->dir.shape.list, update->self, node, edge);
+    /* For the value that is to go: until the swap another may come, and go again. */
+    const uint64_t bytes = bytes_with(update->core, node, update->core->value_retire.word != NULL, old);
+    const enum soma_status room = bytes ? soma__retire_prepare(update->self, &update->core->owner, bytes) : SOMA_OK;
     if (room != SOMA_OK)
         return room;
     ASSERT("O6", (edge & EDGE_TENTATIVE) == 0);

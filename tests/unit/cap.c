@@ -30,6 +30,11 @@ static void word_gone(uint64_t value, void *ctx)
     seen->last = value;
 }
 
+static void ignore(uint64_t value, void *ctx)
+{
+    (void)value, (void)ctx;
+}
+
 static void bytes_gone(const void *value, size_t len, void *ctx)
 {
     struct seen *seen = ctx;
@@ -513,6 +518,76 @@ static void hanging_needs_retiring(const void *unused)
     verified(1);
 }
 
+/* ---- Room for what goes, not for what stood there in between ---- */
+
+#define BIG 1
+#define SMALL 2
+
+/* A value that is changed by another thread while its removal is decided, and changed back while it is asked what it takes. */
+struct wavering {
+    soma_u64 *map;
+    pthread_t remover;
+    int changes;
+};
+
+static void *put_small(void *map)
+{
+    EXPECT_EQ(soma_u64_put(map, 0, SMALL, NULL), SOMA_REPLACED);
+    return NULL;
+}
+
+static void *put_big(void *map)
+{
+    EXPECT_EQ(soma_u64_put(map, 0, BIG, NULL), SOMA_REPLACED);
+    return NULL;
+}
+
+static void waver(struct wavering *w, void *(*change)(void *))
+{
+    pthread_t thread;
+    w->changes++;
+    EXPECT_EQ(pthread_create(&thread, NULL, change, w->map), 0);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+}
+
+static uint64_t wavering_bytes(uint64_t value, void *ctx)
+{
+    struct wavering *w = ctx;
+    if (value == SMALL && w->changes == 1 && pthread_equal(w->remover, pthread_self()))
+        waver(w, put_big);
+    return value == BIG ? 12000 : 100;
+}
+
+static enum soma_status remove_wavering(uint64_t key, bool present, uint64_t *value, void *ctx)
+{
+    struct wavering *w = ctx;
+    EXPECT(key == 0 && present);
+    if (*value == BIG && w->changes == 0)
+        waver(w, put_small);
+    return SOMA_REMOVED;
+}
+
+/* Were there room for the small value, and the big one went, it could not be taken out of the list. */
+static void room_for_what_goes(const void *unused)
+{
+    (void)unused;
+    struct wavering w = {.remover = pthread_self()};
+    const struct soma_u64_options options = {
+        .deferred_bytes_max = HANGING_CAP, .value_retire = ignore, .value_bytes = wavering_bytes, .ctx = &w};
+    EXPECT_EQ(soma_u64_new(&options, &w.map), SOMA_OK);
+    EXPECT_EQ(soma_u64_put(w.map, 0, BIG, NULL), SOMA_INSERTED);
+    soma_read_enter();
+    EXPECT_EQ(soma_u64_update(w.map, 0, remove_wavering, &w), SOMA_E_LIMIT);
+    EXPECT_EQ(soma_u64_count_approx(w.map), 1);
+    EXPECT_EQ(soma_u64_put_new(w.map, 0, BIG, NULL), SOMA_EXISTS);
+    soma_read_exit();
+    EXPECT_EQ(soma_u64_remove(w.map, 0, NULL), SOMA_REMOVED);
+    soma_barrier_wait();
+    EXPECT_EQ(words_deferred(w.map), 0);
+    soma_u64_free(w.map);
+    verified(1);
+}
+
 /* ---- Taking where another thread's section holds the memory ---- */
 
 struct stay {
@@ -633,11 +708,6 @@ static void note_stall(const struct soma_stall *stall, void *ctx)
     told->deferred_bytes = stall->deferred_bytes;
 }
 
-static void ignore(uint64_t value, void *ctx)
-{
-    (void)value, (void)ctx;
-}
-
 /* The thread holds itself up: its own section is open, and nobody else is there to poll. It is told all the same; and counted, if
  * there is nobody to tell. */
 static void stall_of_ones_own(const void *untold)
@@ -685,6 +755,7 @@ int main(int argc, char **argv)
         {"fickle-at-the-cap", fickle, &(const uint64_t){HANGING_CAP}},
         {"no-sum-wraps", no_sum_wraps, NULL},
         {"hanging-needs-retiring", hanging_needs_retiring, NULL},
+        {"room-for-what-goes", room_for_what_goes, NULL},
         {"words-asked-once", words_asked_once, NULL},
         {"words-asked-once-waiting", words_asked_once, "waits"},
         {"bytes-asked-once", bytes_asked_once, NULL},
