@@ -184,11 +184,13 @@ SOMA_API enum soma_status soma_map_get_with(const soma_map *map, const void *key
 /**
  * soma_map_get_many() - look up n keys, overlapping their memory accesses.
  * @keys:   n keys.
+ * @n:      up to SIZE_MAX / 64.
  * @values: out, n or NULL; values[i] is borrowed when keys[i] is found, else {NULL, 0}.
  * @found:  out, n flags or NULL.
  *
- * Each lookup takes effect on its own. State: inside a read section, if the values are to be looked at.
- * Return: how many were found; 0 if an argument makes no sense.
+ * Each lookup takes effect on its own, in no particular order, as with soma_u64_get_many(). State: inside a read section, if the
+ * values are to be looked at.
+ * Return: how many were found; 0 if an argument makes no sense, @n is larger, or a key is too long.
  */
 SOMA_API size_t soma_map_get_many(const soma_map *map, const struct soma_bytes *keys, size_t n,
                                   struct soma_bytes *values, bool *found);

@@ -76,10 +76,13 @@ struct soma_u64_options {
     /**
      * How many bytes a value stands for while it waits for value_retire, without which this is SOMA_E_INVALID: the size of
      * the object that it points to, say. They count towards deferred_bytes_max, and in the deferred_bytes of stats.h and
-     * of a stall, from when the value leaves the map until it has been retired. NULL = nothing.
-     * Asked by updates, inside a read section, of a value that may be about to leave, perhaps several times, and perhaps
-     * it stays. So it only looks: it changes no map, does not wait, and answers for one value always the same while that
-     * is in the map. (Else the cap is kept by what it answered, and what was counted is what is taken off again.)
+     * of a stall, from when the value leaves the map until it has been retired; if a view keeps it for longer, from when
+     * no view does. NULL = nothing.
+     * Asked inside a read section, perhaps several times, of a value that may be about to leave, and perhaps stays, and of one
+     * that has left and is not retired yet: by updates, also of other keys, by soma_u64_take() and soma_u64_clear(), by
+     * soma_u64_shrink() and by soma_view_close(). So it only looks: it changes no map, does not wait, and answers for one
+     * value always the same until that is retired. (Else the cap is kept by what it answered, and what was counted is what is
+     * taken off again.)
      */
     uint64_t (*value_bytes)(uint64_t value, void *ctx);
 };
@@ -173,12 +176,13 @@ SOMA_API enum soma_status soma_u64_get_with(const soma_u64 *map, uint64_t key, s
 /**
  * soma_u64_get_many() - look up n keys, overlapping their memory accesses.
  * @keys:   n keys.
- * @n:      any number; 16 and more pay off on maps larger than the cache.
+ * @n:      up to SIZE_MAX / 64; 16 and more pay off on maps larger than the cache.
  * @values: out, n words or NULL; values[i] is written when keys[i] is found.
  * @found:  out, n flags or NULL.
  *
- * Each lookup takes effect on its own, as if n calls of soma_u64_get() ran one after the other.
- * Return: how many were found; 0 if @map, or @keys with @n > 0, is NULL.
+ * Each lookup takes effect on its own, at an instant between call and return, and they do so in no particular order: beside
+ * updates, a key in front may be given as it was later than one behind it; so may a key that stands there twice.
+ * Return: how many were found; 0 if @map, or @keys with @n > 0, is NULL, or @n is larger.
  */
 SOMA_API size_t soma_u64_get_many(const soma_u64 *map, const uint64_t *keys, size_t n, uint64_t *values, bool *found);
 
@@ -284,7 +288,7 @@ SOMA_API enum soma_status soma_u64_remove_many(soma_u64 *map, const uint64_t *ke
  * soma_u64_take() - take up to n entries out, from a place in the table on: for caches that make room.
  * @place:  in: 0, the beginning, or what an earlier call left here. out always but on SOMA_E_INVALID: where to go on; 0, the
  *          beginning again, on SOMA_END.
- * @n:      how many at the most.
+ * @n:      how many at the most; SIZE_MAX: all, or, with @keys or @values, up to SIZE_MAX / 64.
  * @fn:     which ones; see soma_u64_take_fn. NULL: all.
  * @ctx:    handed to @fn.
  * @keys:   out, n words or NULL: the keys that were taken, in the order of the table.

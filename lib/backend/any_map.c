@@ -392,7 +392,7 @@ static enum soma_status take_one(soma_any_map *map, struct soma_bytes key, struc
 enum soma_status soma_any_map_take(soma_any_map *map, uint64_t *place, size_t n, soma_map_take_fn fn, void *ctx,
                                    struct soma_bytes *keys, struct soma_bytes *values, size_t *taken)
 {
-    if (LOCK_FREE(map) || !place || n > CORE_MANY_MAX)
+    if (LOCK_FREE(map) || !place || (n > CORE_MANY_MAX && (keys || values)))
         return soma_map_take(RAW(map), place, n, fn, ctx, keys, values, taken);
     enum soma_status status = SOMA_OK;
     size_t done = 0;

@@ -264,7 +264,7 @@ static enum soma_status take_one(soma_any_u64 *map, uint64_t key, uint64_t *valu
 enum soma_status soma_any_u64_take(soma_any_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn, void *ctx,
                                    uint64_t *keys, uint64_t *values, size_t *taken)
 {
-    if (LOCK_FREE(map) || !place || n > CORE_MANY_MAX)
+    if (LOCK_FREE(map) || !place || (n > CORE_MANY_MAX && (keys || values)))
         return soma_u64_take(RAW(map), place, n, fn, ctx, keys, values, taken);
     enum soma_status status = SOMA_OK;
     size_t done = 0;

@@ -1223,7 +1223,7 @@ enum soma_status soma_map_take(soma_map *map, uint64_t *place, size_t n, soma_ma
                                struct soma_bytes *keys, struct soma_bytes *values, size_t *taken)
 {
     CALL();
-    if (UNLIKELY(!WRITES(map, WHAT_BYTES) || !place || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!WRITES(map, WHAT_BYTES) || !place || (n > CORE_MANY_MAX && (keys || values)))) {
         MISUSE("map or place is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }

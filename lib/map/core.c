@@ -504,6 +504,7 @@ static enum soma_status clear_entry(struct core *core, struct soma__reader *self
             cleared(core, self, node, atom_load_acq(&node->second)); /* WORD-2, BYTES-2 */
         }
     }
+    /* The value that went may stand for more than the one that room was made for: then it waits, frozen, for more room. */
     return soma__order_unlink(list, self, place->prev, &place->word, edge);
 }
 

@@ -1021,7 +1021,7 @@ enum soma_status soma_u64_take(soma_u64 *map, uint64_t *place, size_t n, soma_u6
                                uint64_t *values, size_t *taken)
 {
     CALL();
-    if (UNLIKELY(!WRITES(map, WHAT_WORDS) || !place || n > CORE_MANY_MAX)) {
+    if (UNLIKELY(!WRITES(map, WHAT_WORDS) || !place || (n > CORE_MANY_MAX && (keys || values)))) {
         MISUSE("map or place is NULL, or n is absurd");
         return SOMA_E_INVALID;
     }

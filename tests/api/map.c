@@ -803,14 +803,16 @@ Test(map_take, refuses)
     size_t taken = 7;
     cr_assert_eq(soma_map_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
     cr_assert_eq(soma_map_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
-    cr_assert_eq(soma_map_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    struct soma_bytes lent[1];
+    cr_assert_eq(soma_map_take(map, &place, SIZE_MAX, NULL, NULL, lent, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_map_take(map, &place, SIZE_MAX / 64 + 1, NULL, NULL, NULL, lent, &taken), SOMA_E_INVALID);
     cr_assert(taken == 7 && place == 0);
     cr_assert_eq(soma_map_take(map, &place, 0, NULL, NULL, NULL, NULL, &taken), SOMA_OK);
     cr_assert(taken == 0 && place == 0 && soma_map_count_approx(map) == 3);
     cr_assert_eq(soma_map_take(map, &place, 3, pick, &picker, NULL, NULL, &taken), SOMA_E_INVALID);
     cr_assert(picker.last == 1 && taken == 3 - soma_map_count_approx(map));
     picker.odd = SOMA_REMOVED;
-    cr_assert_eq(soma_map_take(map, &place, 9, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert_eq(soma_map_take(map, &place, SIZE_MAX, pick, &picker, NULL, NULL, &taken), SOMA_END);
     cr_assert_eq(soma_map_count_approx(map), 0, "the place was in front of it");
     soma_map_free(map);
 }
@@ -920,8 +922,6 @@ Test(map_remove_many, removes_in_order)
     soma_map_free(map);
 }
 
-/* ---- Clear, size ---- */
-
 /* What an absent key's place in `old` holds is the caller's: no address, perhaps. */
 Test(map_remove_many, leaves_absent_ones_alone)
 {
@@ -944,6 +944,8 @@ Test(map_remove_many, leaves_absent_ones_alone)
     soma_read_exit();
     soma_map_free(map);
 }
+
+/* ---- Clear, size ---- */
 
 Test(map_clear, empties)
 {

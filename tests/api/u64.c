@@ -652,7 +652,9 @@ Test(u64_take, refuses)
     size_t taken = 7;
     cr_assert_eq(soma_u64_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
     cr_assert_eq(soma_u64_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
-    cr_assert_eq(soma_u64_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    uint64_t words[1];
+    cr_assert_eq(soma_u64_take(map, &place, SIZE_MAX, NULL, NULL, words, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(soma_u64_take(map, &place, SIZE_MAX / 64 + 1, NULL, NULL, NULL, words, &taken), SOMA_E_INVALID);
     cr_assert(taken == 7 && place == 0);
     cr_assert_eq(soma_u64_take(map, &place, 0, NULL, NULL, NULL, NULL, &taken), SOMA_OK);
     cr_assert(taken == 0 && place == 0 && soma_u64_count_approx(map) == 3);
@@ -660,7 +662,7 @@ Test(u64_take, refuses)
     cr_assert(picker.last == 1 && taken == 3 - soma_u64_count_approx(map));
     cr_assert_eq(soma_u64_get(map, 1, NULL), SOMA_OK);
     picker.odd = SOMA_REMOVED;
-    cr_assert_eq(soma_u64_take(map, &place, 9, pick, &picker, NULL, NULL, &taken), SOMA_END);
+    cr_assert_eq(soma_u64_take(map, &place, SIZE_MAX, pick, &picker, NULL, NULL, &taken), SOMA_END);
     cr_assert_eq(soma_u64_count_approx(map), 0, "the place was in front of it");
     soma_u64_free(map);
 }
