@@ -29,6 +29,7 @@
  *   - NAME_update() takes a NAME_update_fn, which sees the key and the value in their own types. *value is all zero
  *     bytes if the key is absent.
  *   - NAME_get_with(), not with SOMA_TYPED_BYTES, takes a NAME_with_fn, likewise.
+ *   - NAME_take() takes a NAME_take_fn, likewise; with SOMA_TYPED_BYTES that gets pointers to copies, which go when it returns.
  *   - NAME_fetch_add() adds modulo two to the power of the type's bits, and the result is exactly that value: nothing
  *     carries over into what a later cas or get compares.
  *   - NAME_raw() is the map underneath, for calls that the template lacks. Keep the types yourself there.
@@ -107,6 +108,9 @@ typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(SOMA_TYPED_K key, bool pre
 
 /** As soma_u64_with_fn, in these types. */
 typedef void (*SOMA_TYPED_FN(_with_fn))(SOMA_TYPED_K key, SOMA_TYPED_V value, void *ctx);
+
+/** As soma_u64_take_fn, in these types. */
+typedef enum soma_status (*SOMA_TYPED_FN(_take_fn))(SOMA_TYPED_K key, SOMA_TYPED_V value, void *ctx);
 
 /** NAME_raw() - the map underneath. */
 static inline soma_u64 *SOMA_TYPED_FN(_raw)(struct SOMA_TYPED_NAME *map)
@@ -414,6 +418,51 @@ static inline enum soma_status SOMA_TYPED_FN(_remove_many)(struct SOMA_TYPED_NAM
     return status;
 }
 
+/* What travels through soma_u64_take() as its ctx. */
+struct SOMA_TYPED_FN(_take_call) {
+    SOMA_TYPED_FN(_take_fn) fn;
+    void *ctx;
+};
+
+static inline enum soma_status SOMA_TYPED_FN(_take_step)(uint64_t key, uint64_t word, void *ctx)
+{
+    const struct SOMA_TYPED_FN(_take_call) *call = (const struct SOMA_TYPED_FN(_take_call) *)ctx;
+    return call->fn(SOMA_TYPED_FN(_key_of)(key), SOMA_TYPED_FN(_value_of)(word), call->ctx);
+}
+
+/** NAME_take() - see soma_u64_take(). */
+static inline enum soma_status SOMA_TYPED_FN(_take)(struct SOMA_TYPED_NAME *map, uint64_t *place, size_t n,
+                                                    SOMA_TYPED_FN(_take_fn) fn, void *ctx, SOMA_TYPED_K *keys,
+                                                    SOMA_TYPED_V *values, size_t *taken)
+{
+    struct SOMA_TYPED_FN(_take_call) call = {fn, ctx};
+    const size_t most = keys || values ? SOMA_TYPED_CHUNK : n;
+    enum soma_status status;
+    size_t total = 0;
+    size_t some;
+    size_t got;
+    if (!map || !place)
+        return SOMA_E_INVALID;
+    do {
+        uint64_t key_words[SOMA_TYPED_CHUNK];
+        uint64_t words[SOMA_TYPED_CHUNK];
+        some = n - total < most ? n - total : most;
+        got = 0;
+        status = soma_u64_take(SOMA_TYPED_FN(_raw)(map), place, some, fn ? SOMA_TYPED_FN(_take_step) : NULL, &call,
+                               keys ? key_words : NULL, values ? words : NULL, &got);
+        for (size_t i = 0; i < got; i++) {
+            if (keys)
+                keys[total + i] = SOMA_TYPED_FN(_key_of)(key_words[i]);
+            if (values)
+                values[total + i] = SOMA_TYPED_FN(_value_of)(words[i]);
+        }
+        total += got;
+    } while (status == SOMA_OK && got == some && total < n); /* fewer: fn has ended it */
+    if (taken)
+        *taken = total;
+    return status;
+}
+
 /** NAME_clear() - see soma_u64_clear(). */
 static inline enum soma_status SOMA_TYPED_FN(_clear)(struct SOMA_TYPED_NAME *map)
 {
@@ -447,6 +496,9 @@ static inline enum soma_status SOMA_TYPED_FN(_shrink)(struct SOMA_TYPED_NAME *ma
 /** As soma_map_update_fn, in these types. */
 typedef enum soma_status (*SOMA_TYPED_FN(_update_fn))(const SOMA_TYPED_K *key, bool present, SOMA_TYPED_V *value,
                                                       void *ctx);
+
+/** As soma_map_take_fn, in these types. */
+typedef enum soma_status (*SOMA_TYPED_FN(_take_fn))(const SOMA_TYPED_K *key, const SOMA_TYPED_V *value, void *ctx);
 
 /** NAME_raw() - the map underneath. */
 static inline soma_map *SOMA_TYPED_FN(_raw)(struct SOMA_TYPED_NAME *map)
@@ -725,6 +777,64 @@ static inline enum soma_status SOMA_TYPED_FN(_remove_many)(struct SOMA_TYPED_NAM
     }
     if (done)
         *done = total;
+    return status;
+}
+
+/* What travels through soma_map_take() as its ctx. */
+struct SOMA_TYPED_FN(_take_call) {
+    SOMA_TYPED_FN(_take_fn) fn;
+    void *ctx;
+    SOMA_TYPED_K key;
+    SOMA_TYPED_V value;
+};
+
+static inline enum soma_status SOMA_TYPED_FN(_take_step)(const void *key, size_t key_len, struct soma_bytes value,
+                                                         void *ctx)
+{
+    struct SOMA_TYPED_FN(_take_call) *call = (struct SOMA_TYPED_FN(_take_call) *)ctx;
+    (void)key_len;
+    memcpy(&call->key, key, sizeof call->key);
+    memcpy(&call->value, value.data, sizeof call->value);
+    return call->fn(&call->key, &call->value, call->ctx);
+}
+
+/** NAME_take() - see soma_map_take(). */
+static inline enum soma_status SOMA_TYPED_FN(_take)(struct SOMA_TYPED_NAME *map, uint64_t *place, size_t n,
+                                                    SOMA_TYPED_FN(_take_fn) fn, void *ctx, SOMA_TYPED_K *keys,
+                                                    SOMA_TYPED_V *values, size_t *taken)
+{
+    struct SOMA_TYPED_FN(_take_call) call;
+    const bool copies = keys || values;
+    const size_t most = copies ? SOMA_TYPED_CHUNK : n;
+    enum soma_status status;
+    size_t total = 0;
+    size_t some;
+    size_t got;
+    if (!map || !place)
+        return SOMA_E_INVALID;
+    call.fn = fn;
+    call.ctx = ctx;
+    do {
+        struct soma_bytes key_bytes[SOMA_TYPED_CHUNK];
+        struct soma_bytes bytes[SOMA_TYPED_CHUNK];
+        some = n - total < most ? n - total : most;
+        got = 0;
+        if (copies)
+            soma_read_enter();
+        status = soma_map_take(SOMA_TYPED_FN(_raw)(map), place, some, fn ? SOMA_TYPED_FN(_take_step) : NULL, &call,
+                               keys ? key_bytes : NULL, values ? bytes : NULL, &got);
+        for (size_t i = 0; i < got; i++) {
+            if (keys)
+                memcpy(&keys[total + i], key_bytes[i].data, sizeof keys[0]);
+            if (values)
+                memcpy(&values[total + i], bytes[i].data, sizeof values[0]);
+        }
+        if (copies)
+            soma_read_exit();
+        total += got;
+    } while (status == SOMA_OK && got == some && total < n); /* fewer: fn has ended it */
+    if (taken)
+        *taken = total;
     return status;
 }
 

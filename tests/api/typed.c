@@ -194,6 +194,70 @@ Test(typed_word, many)
     ages_free(map);
 }
 
+struct choice {
+    unsigned asked;
+    unsigned stop_after; /* 0: never */
+};
+
+static enum soma_status take_even(uint32_t key, double value, void *ctx)
+{
+    struct choice *choice = ctx;
+    if (choice->stop_after && choice->asked == choice->stop_after)
+        return SOMA_END;
+    choice->asked++;
+    cr_assert(is(value, (double)key / 4));
+    return key % 2 ? SOMA_EXISTS : SOMA_REMOVED;
+}
+
+static struct ages *filled_ages(void)
+{
+    struct ages *map = fresh_ages();
+    for (uint32_t i = 0; i < MANY; i++)
+        cr_assert_eq(ages_put(map, i, (double)i / 4, NULL), SOMA_INSERTED);
+    return map;
+}
+
+/* More than one hand-over takes, and no multiple of that. */
+Test(typed_word, take)
+{
+    struct ages *map = filled_ages();
+    struct choice choice = {.stop_after = 0};
+    uint32_t keys[MANY];
+    double values[MANY];
+    uint64_t place = 0;
+    size_t taken = 77;
+    cr_assert_eq(ages_take(map, &place, MANY, take_even, &choice, keys, values, &taken), SOMA_END);
+    cr_assert(choice.asked == MANY && taken == MANY / 2 && place == 0);
+    for (size_t i = 0; i < taken; i++) {
+        cr_assert(keys[i] < MANY && keys[i] % 2 == 0 && is(values[i], (double)keys[i] / 4));
+        cr_assert_eq(ages_get(map, keys[i], NULL), SOMA_ABSENT);
+    }
+    cr_assert_eq(ages_take(map, &place, 70, NULL, NULL, NULL, values, &taken), SOMA_OK);
+    cr_assert(taken == 70 && ages_count_approx(map) == MANY / 2 - 70);
+    cr_assert_eq(ages_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_END);
+    cr_assert(taken == MANY / 2 - 70 && ages_count_approx(map) == 0);
+    ages_free(map);
+}
+
+Test(typed_word, take_stops)
+{
+    struct ages *map = filled_ages();
+    struct choice choice = {.stop_after = 180};
+    uint32_t keys[MANY];
+    uint64_t place = 0;
+    size_t taken = 77;
+    cr_assert_eq(ages_take(map, &place, MANY, take_even, &choice, keys, NULL, &taken), SOMA_OK);
+    cr_assert(choice.asked == 180 && taken > 64 && taken == MANY - ages_count_approx(map) && place != 0);
+    taken = 77;
+    cr_assert_eq(ages_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(ages_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(taken, 77);
+    cr_assert_eq(ages_take(map, &place, 0, NULL, NULL, keys, NULL, &taken), SOMA_OK);
+    cr_assert_eq(taken, 0);
+    cr_assert_eq(ages_take(map, &place, 1, NULL, NULL, NULL, NULL, NULL), SOMA_OK);
+    ages_free(map);
+}
+
 Test(typed_word, size)
 {
     struct ages *map = fresh_ages();
@@ -406,6 +470,62 @@ Test(typed_bytes, many)
         cr_assert_eq(found[i], i % 2 == 0);
     cr_assert_eq(records_put_many(map, keys, NULL, 1, NULL), SOMA_E_INVALID);
     records_free(map);
+}
+
+static enum soma_status take_light(const struct triple *key, const struct record *value, void *ctx)
+{
+    ++*(unsigned *)ctx;
+    cr_assert(key->y == -key->x && equal(value, key->x));
+    return value->weight < MANY / 2 ? SOMA_REMOVED : SOMA_EXISTS;
+}
+
+Test(typed_bytes, take)
+{
+    struct records *map = fresh_records();
+    static struct triple keys[MANY];
+    static struct record values[MANY];
+    unsigned asked = 0;
+    uint64_t place = 0;
+    size_t taken = 77;
+    for (int i = 0; i < MANY; i++) {
+        const struct record value = record_of(i);
+        cr_assert_eq(records_put(map, &(struct triple){i, -i, 7}, &value, NULL), SOMA_INSERTED);
+    }
+    cr_assert_eq(records_take(map, &place, MANY, take_light, &asked, keys, values, &taken), SOMA_END);
+    cr_assert(asked == MANY && taken == MANY / 2);
+    for (size_t i = 0; i < taken; i++)
+        cr_assert(keys[i].x < MANY / 2 && keys[i].z == 7 && equal(&values[i], keys[i].x));
+    cr_assert_eq(records_take(map, &place, 70, NULL, NULL, keys, NULL, &taken), SOMA_OK);
+    cr_assert(taken == 70 && records_count_approx(map) == MANY / 2 - 70);
+    cr_assert_eq(records_take(map, &place, 3, NULL, NULL, NULL, NULL, NULL), SOMA_OK);
+    cr_assert_eq(records_take(map, &place, SIZE_MAX, NULL, NULL, NULL, NULL, &taken), SOMA_END);
+    cr_assert(taken == MANY / 2 - 73 && records_count_approx(map) == 0);
+    cr_assert_eq(records_take(map, NULL, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    cr_assert_eq(records_take(NULL, &place, 1, NULL, NULL, NULL, NULL, &taken), SOMA_E_INVALID);
+    records_free(map);
+}
+
+static enum soma_status take_all_octets(const struct triple *key, const uint8_t *value, void *ctx)
+{
+    *(int *)ctx = key->x + *value;
+    return SOMA_REMOVED;
+}
+
+/* In the map the key stands behind one byte. */
+Test(typed_bytes, takes_what_is_not_aligned)
+{
+    struct octets *map = NULL;
+    const struct triple k = {1000, 2, 3};
+    const uint8_t nine = 9;
+    struct triple key = {0, 0, 0};
+    uint8_t value = 0;
+    uint64_t place = 0;
+    int seen = 0;
+    cr_assert_eq(octets_new(NULL, &map), SOMA_OK);
+    cr_assert_eq(octets_put(map, &k, &nine, NULL), SOMA_INSERTED);
+    cr_assert_eq(octets_take(map, &place, 2, take_all_octets, &seen, &key, &value, NULL), SOMA_END);
+    cr_assert(seen == 1009 && key.x == 1000 && key.z == 3 && value == 9);
+    octets_free(map);
 }
 
 Test(typed_bytes, sums_wrap_in_their_own_width)
