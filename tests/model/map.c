@@ -411,17 +411,78 @@ static void do_remove_many(struct model *m)
     verified(n);
 }
 
+/* Takes some of what is there, wherever: the order is the table's. */
+struct taking {
+    struct model *model;
+    size_t salt; /* some are left */
+    uint64_t left;
+};
+
+static size_t index_of(const struct model *m, struct soma_bytes bytes)
+{
+    uint32_t number = 0;
+    struct text key;
+    if (bytes.len >= sizeof number)
+        memcpy(&number, (const unsigned char *)bytes.data + bytes.len - sizeof number, sizeof number);
+    const size_t i = number < m->size ? number : 0;
+    make_key(&key, i);
+    EXPECT(same(bytes, bytes_of(&key)));
+    return i;
+}
+
+static void check_taken(const struct model *m, size_t i, struct soma_bytes value)
+{
+    struct text want;
+    EXPECT(m->there[i]);
+    fill(&want, m->values[i]);
+    EXPECT(same(value, bytes_of(&want)));
+}
+
+static enum soma_status take_or_leave(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    struct taking *taking = ctx;
+    const size_t i = index_of(taking->model, (struct soma_bytes){.data = key, .len = key_len});
+    check_taken(taking->model, i, value);
+    if ((i ^ taking->salt) % 3 != 0)
+        return SOMA_REMOVED;
+    taking->left++;
+    return SOMA_EXISTS;
+}
+
+static void do_take(struct model *m)
+{
+    size_t taken = 99;
+    uint64_t place = rng_below(&m->rng, 4) ? rng_next(&m->rng) : 0;
+    const bool from_start = place == 0;
+    const bool choosing = m->size < 1000 && rng_below(&m->rng, 4) != 0;
+    const size_t n = (size_t)rng_below(&m->rng, 5);
+    struct taking taking = {.model = m, .salt = (size_t)rng_next(&m->rng)};
+    const uint64_t before = m->count;
+    soma_read_enter();
+    const enum soma_status status = soma_map_take(m->map, &place, n, choosing ? take_or_leave : NULL, &taking,
+                                                  many.key_bytes, many.value_bytes, &taken);
+    EXPECT(status == SOMA_OK ? taken == n : status == SOMA_END && place == 0 && taken <= n);
+    EXPECT(status == SOMA_OK || !from_start || taken + taking.left == before);
+    for (size_t k = 0; k < taken && k < n; k++) {
+        const size_t i = index_of(m, many.key_bytes[k]);
+        check_taken(m, i, many.value_bytes[k]);
+        oracle_drop(m, i);
+    }
+    soma_read_exit();
+    verified(taken);
+}
+
 /* ---- Runs ---- */
 
 typedef void (*verb)(struct model *);
 
 /* What a phase draws from; the same verb twice is twice as likely. */
 static const verb growing[] = {do_put, do_put, do_put_new, do_put_new, do_put_many, do_fetch_add, do_update, do_get};
-static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if,
-                                do_get,    do_cas,    do_update,      do_get_many};
-static const verb mixed[] = {do_put,       do_put_new,  do_replace,     do_cas,     do_remove,
-                             do_remove_if, do_get_copy, do_fetch_add,   do_update,  do_get,
-                             do_get_many,  do_put_many, do_remove_many, do_get_with};
+static const verb draining[] = {do_remove, do_remove, do_remove_many, do_remove_if, do_get,
+                                do_cas,    do_update, do_get_many,    do_take};
+static const verb mixed[] = {do_put,       do_put_new,  do_replace,     do_cas,      do_remove,
+                             do_remove_if, do_get_copy, do_fetch_add,   do_update,   do_get,
+                             do_get_many,  do_put_many, do_remove_many, do_get_with, do_take};
 
 static void draw(struct model *m, const verb *verbs, size_t count, size_t steps)
 {
