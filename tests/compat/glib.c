@@ -645,6 +645,7 @@ static void more_verbs(const void *setup)
     EXPECT_EQ(soma_g_hash_table_remove_if(table, "one", GINT_TO_POINTER(7), &found), SOMA_CHANGED);
     EXPECT(found == GINT_TO_POINTER(8));
     EXPECT(soma_g_hash_table_lookup_extended(table, "one", &key, NULL) && key == one);
+    EXPECT(!soma_g_hash_table_lookup_extended(table, "two", &key, &found) && !key && !found);
     EXPECT_EQ(soma_g_hash_table_update(table, also_one, plus_one, GINT_TO_POINTER(9)), SOMA_REPLACED);
     EXPECT_EQ(soma_g_hash_table_update(table, also_one, plus_one, GINT_TO_POINTER(9)), SOMA_REMOVED);
     EXPECT_EQ(soma_g_hash_table_update(table, also_one, plus_one, GINT_TO_POINTER(0)), SOMA_ABSENT);

@@ -321,19 +321,18 @@ static inline void soma_g_hash_table_unref(soma_g_hash_table *table)
 
 /* ---- Reading ---- */
 
-/** As g_hash_table_lookup_extended(); key and value are borrowed. */
+/** As g_hash_table_lookup_extended(); key and value are borrowed. Without the key, both are NULL. */
 static inline gboolean soma_g_hash_table_lookup_extended(soma_g_hash_table *table, gconstpointer key,
                                                          gpointer *stored_key, gpointer *value)
 {
     struct soma_pairs_pair pair = {NULL, NULL};
     g_return_val_if_fail(table != NULL, FALSE);
-    if (soma_pairs_get(&table->pairs, key, &pair) != SOMA_OK)
-        return FALSE;
+    const gboolean found = soma_pairs_get(&table->pairs, key, &pair) == SOMA_OK;
     if (stored_key)
         *stored_key = pair.key;
     if (value)
         *value = pair.value;
-    return TRUE;
+    return found;
 }
 
 /** As g_hash_table_lookup(); the value is borrowed. */
@@ -760,8 +759,8 @@ static inline gpointer *soma_g_hash_table_get_keys_as_array(soma_g_hash_table *t
  * soma_g_hash_table_iter_init() - as g_hash_table_iter_init(), and the table may be changed during the iteration, with the
  * promises of foreach. Nothing has to be given back; the loop may be left at any point.
  *
- * Entries are taken up SOMA_G_HASH_TABLE_BATCH at a time. If the table destroys keys or values, and others may remove some
- * meanwhile, the whole iteration stands in one read section.
+ * Entries are taken up SOMA_G_HASH_TABLE_BATCH at a time. If the table destroys keys or values, and anybody may remove some meanwhile,
+ * the whole iteration stands in one read section: also if the loop itself removes others than the one that was given last.
  */
 static inline void soma_g_hash_table_iter_init(soma_g_hash_table_iter *iter, soma_g_hash_table *table)
 {
