@@ -69,7 +69,7 @@ struct soma_map_options {
      * Called once for every value that leaves the map (replaced, removed, cleared, or left when the map is freed),
      * after every reader that could have seen it is gone, outside any read section, on any thread that uses Soma. For
      * values that hold something to be freed, say a pointer. The bytes are the map's and go after the call. It may use
-     * any map; it must not free this one.
+     * any map, but this one only before that is freed; it must not free this one.
      * After soma_map_free() it may still be called until soma_barrier_wait() returns.
      * For values that are in the map when it is freed it is called at once, by the freeing thread.
      */

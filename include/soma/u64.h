@@ -57,8 +57,8 @@ struct soma_u64_options {
      * Called once for every value that leaves the map (replaced, removed, cleared, or left when the map is freed),
      * after every reader that could have read it is gone, outside any read section, on any thread that uses Soma.
      * NULL = values are plain words. After soma_u64_free() it may still be called until soma_barrier_wait() returns.
-     * For values that are in the map when it is freed it is called at once, by the freeing thread. It may use any map;
-     * it must not free this one.
+     * For values that are in the map when it is freed it is called at once, by the freeing thread. It may use any map,
+     * but this one only before that is freed; it must not free this one.
      */
     void (*value_retire)(uint64_t value, void *ctx);
     void *ctx;                   /**< handed to value_retire, value_bytes and stall */

@@ -41,6 +41,41 @@ void *__wrap_calloc(size_t count, size_t size)
     return refused() ? NULL : __real_calloc(count, size);
 }
 
+/* ---- Maps that are refused, and a thread that gets in between ---- */
+
+static bool no_maps;
+static void (*behind_swap)(void); /* called once, behind the next swap of a chain for another */
+
+enum soma_status __real_soma_u64_new(const struct soma_u64_options *options, soma_u64 **out);
+enum soma_status __real_soma_map_new(const struct soma_map_options *options, soma_map **out);
+enum soma_status __real_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired,
+                                     uint64_t *actual);
+__attribute__((used)) enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *options, soma_u64 **out);
+__attribute__((used)) enum soma_status __wrap_soma_map_new(const struct soma_map_options *options, soma_map **out);
+__attribute__((used)) enum soma_status __wrap_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected,
+                                                           uint64_t desired, uint64_t *actual);
+
+enum soma_status __wrap_soma_u64_new(const struct soma_u64_options *options, soma_u64 **out)
+{
+    return no_maps ? SOMA_E_NOMEM : __real_soma_u64_new(options, out);
+}
+
+enum soma_status __wrap_soma_map_new(const struct soma_map_options *options, soma_map **out)
+{
+    return no_maps ? SOMA_E_NOMEM : __real_soma_map_new(options, out);
+}
+
+enum soma_status __wrap_soma_u64_cas(soma_u64 *map, uint64_t key, uint64_t expected, uint64_t desired, uint64_t *actual)
+{
+    const enum soma_status status = __real_soma_u64_cas(map, key, expected, desired, actual);
+    void (*const call)(void) = behind_swap;
+    if (call && status == SOMA_REPLACED) {
+        behind_swap = NULL;
+        call();
+    }
+    return status;
+}
+
 /* ---- Keys and values ---- */
 
 /* What a table gets a pointer to. Two objects with one number are equal keys. */
@@ -661,6 +696,32 @@ static void more_verbs(const void *setup)
     verified(20);
 }
 
+static soma_g_hash_table *between_table;
+static guint between_size;
+
+/* What another thread does while an update has put a second pair into a chain and not yet counted it. */
+static void take_both(void)
+{
+    struct object key = {.number = 0};
+    for (; key.number < 2; key.number++)
+        EXPECT(soma_g_hash_table_remove(between_table, &key));
+    between_size = soma_g_hash_table_size(between_table);
+}
+
+static void size_is_never_negative(const void *setup)
+{
+    (void)setup;
+    between_table = soma_g_hash_table_new_full(number_hash_one, number_equal, free, NULL);
+    between_size = 7;
+    EXPECT(soma_g_hash_table_insert(between_table, object_new(0, 0, NULL), NULL));
+    behind_swap = take_both;
+    EXPECT(soma_g_hash_table_insert(between_table, object_new(1, 1, NULL), NULL));
+    EXPECT_EQ(between_size, 0);
+    EXPECT_EQ(soma_g_hash_table_size(between_table), 0);
+    soma_g_hash_table_unref(between_table);
+    verified(2);
+}
+
 /* Tables in a table, given back by its destroy function: often inside a retired call. */
 static void nested(const void *setup)
 {
@@ -683,6 +744,143 @@ static void nested(const void *setup)
     soma_barrier_wait();
     EXPECT_EQ(values_gone[OURS].count, 40 * 10);
     verified(40);
+}
+
+/* ---- Destroy functions that use the table ---- */
+
+/* A table of members, of one side, and what their destroy functions have seen of it. */
+struct registry {
+    enum side side;
+    gpointer table;
+    const struct kind *kind;
+    struct ledger gone;
+    uint64_t seen;    /* members, by destroy functions of others or of their own */
+    uint64_t entered; /* by destroy functions */
+    bool enters;      /* the first that goes enters another one */
+    bool keeps;       /* the first that goes takes a reference */
+};
+
+/* One that takes itself out when it goes. Those from LATE on come while others go, and leave the table alone. */
+struct member {
+    struct registry *registry;
+    struct object key;
+};
+#define LATE 100000
+
+/* One and the same call on either side's table. */
+#define ON(registry, verb, ...)                                                                                        \
+    ((registry)->side == OURS ? soma_g_hash_table_##verb(__VA_ARGS__) : g_hash_table_##verb(__VA_ARGS__))
+
+static bool enter(struct registry *registry, uint64_t number)
+{
+    struct member *member = need(1, sizeof *member);
+    member->registry = registry;
+    member->key.number = number;
+    member->key.id = number;
+    registry->kind->fill(&member->key);
+    const bool done = ON(registry, insert, registry->table, &member->key, member);
+    if (!done)
+        free(member);
+    return done;
+}
+
+static void count_one(gpointer key, gpointer value, gpointer data)
+{
+    (void)key;
+    (void)value;
+    ++*(uint64_t *)data;
+}
+
+static void member_gone(gpointer data)
+{
+    struct member *member = data;
+    struct registry *registry = member->registry;
+    registry->gone.count++;
+    registry->gone.sum += (member->key.id + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    if (member->key.number < LATE) {
+        registry->seen += (uint64_t)ON(registry, remove, registry->table, &member->key);
+        registry->seen += ON(registry, lookup, registry->table, &member->key) != NULL;
+        registry->seen += ON(registry, size, registry->table) - registry->entered;
+        uint64_t walked = 0;
+        ON(registry, foreach, registry->table, count_one, &walked);
+        registry->seen += walked - registry->entered;
+        if (registry->keeps)
+            (void)(registry->side == OURS ? (gpointer)soma_g_hash_table_ref(registry->table)
+                                          : (gpointer)g_hash_table_ref(registry->table));
+        registry->keeps = false;
+        if (registry->enters) {
+            registry->enters = false;
+            registry->entered += enter(registry, LATE);
+        }
+    }
+    free(member);
+}
+
+static void registry_fill(struct registry *registry, uint64_t members)
+{
+    for (uint64_t i = 0; i < members; i++)
+        EXPECT(enter(registry, i));
+}
+
+static void registry_make(struct registry *registry, enum side side, const struct kind *kind, uint64_t members)
+{
+    memset(registry, 0, sizeof *registry);
+    registry->side = side;
+    registry->kind = kind;
+    registry->table = side == OURS ? (gpointer)soma_g_hash_table_new_full(kind->hash, kind->equal, NULL, member_gone)
+                                   : (gpointer)g_hash_table_new_full(kind->hash, kind->equal, NULL, member_gone);
+    registry_fill(registry, members);
+}
+
+/* What members do to the table that they go with is what GLib's do. */
+static void members_deregister(const void *setup)
+{
+    static const uint64_t members[] = {1, 1000, 1000, 1000};
+    for (unsigned turn = 0; turn < sizeof members / sizeof *members; turn++) {
+        struct registry registries[SIDES];
+        for (int side = 0; side < SIDES; side++) {
+            struct registry *registry = &registries[side];
+            registry_make(registry, side, setup, members[turn]);
+            registry->keeps = turn == 2;
+            registry->enters = turn == 3;
+            ON(registry, destroy, registry->table);
+            EXPECT_EQ(registry->gone.count, members[turn] + (turn == 3));
+            EXPECT_EQ(registry->entered, turn == 3);
+            EXPECT_EQ(registry->seen, 0);
+            if (turn != 2)
+                continue;
+            /* The reference that was taken keeps a table that works. */
+            EXPECT(enter(registry, LATE));
+            EXPECT_EQ(ON(registry, size, registry->table), 1);
+            ON(registry, unref, registry->table);
+        }
+        soma_barrier_wait();
+        EXPECT_EQ(registries[OURS].gone.count, registries[THEIRS].gone.count);
+        EXPECT_EQ(registries[OURS].gone.sum, registries[THEIRS].gone.sum);
+        verified(members[turn]);
+    }
+}
+
+/* The last reference may be given back without destroy, which GLib does not have an answer for. */
+static void members_deregister_from_unref(const void *setup)
+{
+    struct registry registry;
+    registry_make(&registry, OURS, setup, 1000);
+    soma_g_hash_table_unref(registry.table);
+    EXPECT_EQ(registry.gone.count, 1000);
+    EXPECT_EQ(registry.seen, 0);
+    /* What has left before is another matter: the table is kept until it has gone. */
+    registry_make(&registry, OURS, setup, 10);
+    struct object key = {.number = 5};
+    registry.kind->fill(&key);
+    EXPECT(soma_g_hash_table_remove(registry.table, &key));
+    registry.entered = soma_g_hash_table_size(registry.table);
+    soma_barrier_wait();
+    registry.entered = 0;
+    soma_g_hash_table_destroy(registry.table);
+    EXPECT_EQ(registry.gone.count, 10);
+    EXPECT_EQ(registry.seen, 0);
+    verified(1010);
 }
 
 static gboolean renew(gpointer key, gpointer value, gpointer table)
@@ -1092,6 +1290,36 @@ static void without_memory(const void *setup)
     EXPECT(table == NULL);
 }
 
+/* Where there is no memory for another map, destroy functions find an empty table all the same, and cannot fill it. */
+static void members_deregister_without_memory(const void *setup)
+{
+    struct refusals refusals = {0, SOMA_OK};
+    const struct soma_g_hash_table_options options = {.error = on_refusal, .error_data = &refusals};
+    soma_g_hash_table *table = NULL;
+    const struct kind *kind = setup;
+    struct registry registry = {.side = OURS, .kind = kind, .enters = true, .keeps = true};
+    EXPECT_EQ(soma_g_hash_table_try_new(kind->hash, kind->equal, NULL, member_gone, &options, &table), SOMA_OK);
+    registry.table = table;
+    registry_fill(&registry, 1000);
+    no_maps = true;
+    soma_g_hash_table_destroy(table);
+    no_maps = false;
+    EXPECT_EQ(registry.gone.count, 1000);
+    EXPECT_EQ(registry.seen, 0);
+    EXPECT_EQ(registry.entered, 0);
+    EXPECT_EQ(refusals.told, 1);
+    EXPECT_EQ(refusals.status, SOMA_E_NOMEM);
+    soma_g_hash_table_iter iter;
+    soma_g_hash_table_iter_init(&iter, table);
+    EXPECT(!soma_g_hash_table_iter_next(&iter, NULL, NULL));
+    EXPECT(!enter(&registry, 1));
+    EXPECT_EQ(refusals.told, 2);
+    soma_g_hash_table_remove_all(table);
+    soma_g_hash_table_unref(table);
+    EXPECT_EQ(refusals.told, 2);
+    verified(1000);
+}
+
 /* Without an error function a program ends as it does with GLib. */
 static void ends_as_glib_does(const void *setup)
 {
@@ -1171,6 +1399,14 @@ int main(int argc, char **argv)
         {"more-verbs", more_verbs, NULL},
         {"nested", nested, NULL},
         {"decisions", decisions, NULL},
+        {"size-in-flight", size_is_never_negative, NULL},
+        {"members-strings", members_deregister, &strings},
+        {"members-ints", members_deregister, &ints},
+        {"members-one-hash", members_deregister, &one},
+        {"members-unref-strings", members_deregister_from_unref, &strings},
+        {"members-unref-ints", members_deregister_from_unref, &ints},
+        {"members-no-memory-strings", members_deregister_without_memory, &strings},
+        {"members-no-memory-few-hashes", members_deregister_without_memory, &few},
         {"counts-strings", counts_are_exact, &strings},
         {"counts-custom", counts_are_exact, &few},
         {"churn-strings", all_goes_once, &strings},

@@ -308,7 +308,9 @@ static inline soma_g_hash_table *soma_g_hash_table_ref(soma_g_hash_table *table)
 /**
  * soma_g_hash_table_unref() - as g_hash_table_unref(). With the last reference the table goes, and what is in it is destroyed before
  * the call returns; nothing borrowed from it may be in use any more. What left it earlier is destroyed after its readers, as
- * always.
+ * always: if destroy functions use the table, soma_barrier_wait() before the last reference is given back.
+ *
+ * Destroy functions that this call runs find an empty table, which takes nothing in any more (SOMA_E_NOMEM).
  */
 static inline void soma_g_hash_table_unref(soma_g_hash_table *table)
 {
@@ -712,12 +714,20 @@ static inline void soma_g_hash_table_steal_all(soma_g_hash_table *table)
     soma_g_hash_table_sweep(table, NULL, NULL, SOMA_PAIRS_DROP_NOTHING, "soma_g_hash_table_steal_all");
 }
 
-/** As g_hash_table_destroy(): removes all, if others hold references, and gives the caller's back. */
+/**
+ * soma_g_hash_table_destroy() - as g_hash_table_destroy(): removes all, and gives the caller's reference back.
+ *
+ * If it is the only one, what is in the table is destroyed before the call returns, and its destroy functions may use the table, also take
+ * references to it: they find it empty. What they put in goes with the last reference. (Without memory for that it is refused,
+ * SOMA_E_NOMEM.)
+ */
 static inline void soma_g_hash_table_destroy(soma_g_hash_table *table)
 {
     g_return_if_fail(table != NULL);
     if (g_atomic_int_get(&table->references) > 1)
         soma_g_hash_table_remove_all(table);
+    else if (table->pairs.key_destroy || table->pairs.value_destroy)
+        soma_pairs_renew(&table->pairs, table->options.deferred_bytes_max);
     soma_g_hash_table_unref(table);
 }
 

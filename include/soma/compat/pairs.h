@@ -249,6 +249,12 @@ static inline struct soma_pairs_slot soma_pairs_slot_of(const struct soma_pairs 
     return slot;
 }
 
+/** A table whose map has been given back is empty, and takes nothing in. */
+static inline bool soma_pairs_has_map(const struct soma_pairs *table)
+{
+    return table->words || table->strings;
+}
+
 /** The chain in a slot, or NULL; inside a section. */
 static inline struct soma_pairs_chain *soma_pairs_slot_get(const struct soma_pairs *table,
                                                            const struct soma_pairs_slot *slot)
@@ -260,6 +266,8 @@ static inline struct soma_pairs_chain *soma_pairs_slot_get(const struct soma_pai
                    : NULL;
     }
     uint64_t word = 0;
+    if (!table->words) /* see soma_pairs_close() */
+        return NULL;
     return soma_u64_get(table->words, slot->word, &word) == SOMA_OK ? (struct soma_pairs_chain *)(uintptr_t)word : NULL;
 }
 
@@ -299,6 +307,8 @@ static inline enum soma_status soma_pairs_swap(struct soma_pairs *table, const s
                                                struct soma_pairs_chain **now, struct soma_pairs_chain *next)
 {
     uint64_t found = 0;
+    if (!soma_pairs_has_map(table))
+        return SOMA_E_NOMEM;
     const enum soma_status status =
         table->strings ? soma_pairs_swap_bytes(table, slot, (uintptr_t)*now, (uintptr_t)next, &found)
                        : soma_pairs_swap_word(table, slot->word, (uintptr_t)*now, (uintptr_t)next, &found);
@@ -339,15 +349,36 @@ SOMA_PAIRS_ONCE enum soma_status soma_pairs_open(struct soma_pairs *table, uint6
 }
 
 /**
- * soma_pairs_close() - give the map back. No other call on the table may be running or come later.
+ * soma_pairs_close() - give the map back. No other thread's call on the table may be running or come later.
  *
- * What is in the table is destroyed before this returns. What left it earlier is destroyed when its readers are gone, which does not
- * need the table; soma_barrier_wait() makes sure.
+ * What is in the table is destroyed before this returns, by functions that may use the table: they find it empty, and what they would
+ * put in is refused with SOMA_E_NOMEM. What left it earlier is destroyed when its readers are gone, which does not need the table;
+ * soma_barrier_wait() makes sure.
  */
 static inline void soma_pairs_close(struct soma_pairs *table)
 {
-    soma_u64_free(table->words);
-    soma_map_free(table->strings);
+    soma_u64 *const words = table->words;
+    soma_map *const strings = table->strings;
+    table->words = NULL; /* a map that is being freed is not to be looked at */
+    table->strings = NULL;
+    table->surplus = 0;
+    soma_u64_free(words);
+    soma_map_free(strings);
+}
+
+/**
+ * soma_pairs_renew() - the same, but the table has another, empty map from the beginning of the call on, which the functions may fill. Without
+ * memory for that it is as after close.
+ * @deferred_bytes_max: as for soma_pairs_open().
+ */
+SOMA_PAIRS_ONCE void soma_pairs_renew(struct soma_pairs *table, uint64_t deferred_bytes_max)
+{
+    struct soma_pairs old = *table;
+    table->words = NULL;
+    table->strings = NULL;
+    table->surplus = 0;
+    (void)soma_pairs_open(table, 0, deferred_bytes_max);
+    soma_pairs_close(&old);
 }
 
 /* ---- Reading ---- */
@@ -370,9 +401,13 @@ static inline enum soma_status soma_pairs_get(const struct soma_pairs *table, co
 /** soma_pairs_count() - how many pairs there are; exact when no update is in flight. */
 static inline uint64_t soma_pairs_count(const struct soma_pairs *table)
 {
+    if (!soma_pairs_has_map(table))
+        return 0;
     const uint64_t chains =
         table->strings ? soma_map_count_approx(table->strings) : soma_u64_count_approx(table->words);
-    return chains + (uint64_t)__atomic_load_n(&table->surplus, __ATOMIC_RELAXED);
+    /* A pair that has gone may be taken off before the update that put it in has counted it. */
+    const int64_t count = (int64_t)chains + __atomic_load_n(&table->surplus, __ATOMIC_RELAXED);
+    return count > 0 ? (uint64_t)count : 0;
 }
 
 /* ---- Writing ---- */
@@ -464,8 +499,11 @@ SOMA_PAIRS_ONCE enum soma_status soma_pairs_edit(struct soma_pairs *table, const
 
 /* ---- Walking ---- */
 
+/** SOMA_END: there is nothing to go through. */
 static inline enum soma_status soma_pairs_cursor_open(const struct soma_pairs *table, soma_cursor **cursor)
 {
+    if (!soma_pairs_has_map(table))
+        return SOMA_END;
     return table->strings ? soma_cursor_open_map(table->strings, cursor) : soma_cursor_open_u64(table->words, cursor);
 }
 
@@ -554,7 +592,7 @@ SOMA_PAIRS_ONCE enum soma_status soma_pairs_walk(struct soma_pairs *table, soma_
     soma_cursor *cursor;
     enum soma_status status = soma_pairs_cursor_open(table, &cursor);
     if (status != SOMA_OK)
-        return status;
+        return status == SOMA_END ? SOMA_OK : status;
     while (status == SOMA_OK) {
         status = soma_pairs_cursor_next(table, cursor, &slot, &chain);
         if (status != SOMA_OK)
