@@ -75,22 +75,37 @@ static inline void soma_uthash_fatal(const char *text)
 /**
  * SOMA_UTHASH_FAILED - called when a macro without a way to answer could not do its work. Define it before the inclusion to go on
  * instead; the macro then leaves the table as it was, and after an add `element->hh.tbl` is NULL.
- * @element: the element, or NULL where there is none (SOMA_HASH_ITER, SOMA_HASH_SORTED, SOMA_HASH_CLEAR).
+ * @element: the element, or a NULL of its type where there is none (SOMA_HASH_TAKE, SOMA_HASH_ITER, SOMA_HASH_SORTED,
+ *           SOMA_HASH_CLEAR).
  * @status:  SOMA_E_NOMEM · SOMA_EXISTS: SOMA_HASH_ADD of a key that is there · SOMA_ABSENT or SOMA_CHANGED: SOMA_HASH_DEL of an
  *           element that is not in, or whose key belongs to another.
+ *
+ * If it is not defined, it is uthash_fatal(), with uthash's names and that defined, else soma_uthash_fatal(). With uthash's names and
+ * HASH_NONFATAL_OOM, an add that gets no memory, and nothing else, calls uthash_nonfatal_oom() in its place, as with uthash: what
+ * such a handler does, say free the element, is wrong for whatever else can fail.
  */
 #ifndef SOMA_UTHASH_FAILED
-#if defined(SOMA_COMPAT_UTHASH_NAMES) && defined(HASH_NONFATAL_OOM) && HASH_NONFATAL_OOM
-#ifdef uthash_nonfatal_oom
-#define SOMA_UTHASH_FAILED(element, status) uthash_nonfatal_oom(element)
-#else
-#define SOMA_UTHASH_FAILED(element, status) ((void)0)
-#endif
-#elif defined(SOMA_COMPAT_UTHASH_NAMES) && defined(uthash_fatal)
+#if defined(SOMA_COMPAT_UTHASH_NAMES) && defined(uthash_fatal)
 #define SOMA_UTHASH_FAILED(element, status) uthash_fatal(soma_status_text(status))
 #else
 #define SOMA_UTHASH_FAILED(element, status) soma_uthash_fatal(soma_status_text(status))
 #endif
+#if defined(SOMA_COMPAT_UTHASH_NAMES) && defined(HASH_NONFATAL_OOM) && HASH_NONFATAL_OOM
+#ifndef uthash_nonfatal_oom
+#define uthash_nonfatal_oom(element) ((void)0)
+#endif
+#define SOMA_UTHASH_ADD_FAILED(element, status)                                                                        \
+    do {                                                                                                               \
+        if ((status) == SOMA_E_NOMEM) {                                                                                \
+            uthash_nonfatal_oom(element);                                                                              \
+        } else {                                                                                                       \
+            SOMA_UTHASH_FAILED(element, status);                                                                       \
+        }                                                                                                              \
+    } while (0)
+#endif
+#endif
+#ifndef SOMA_UTHASH_ADD_FAILED
+#define SOMA_UTHASH_ADD_FAILED(element, status) SOMA_UTHASH_FAILED(element, status)
 #endif
 
 /* ---- What follows up to the macros is not for callers ---- */
@@ -549,7 +564,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         SOMA_UTHASH_TYPES(hh, head, present);                                                                          \
         SOMA_UTHASH_PUT(soma_uthash_add, hh, head, keyptr, keylen_in, add, present, soma_status_);                     \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED(add, soma_status_);                                                                     \
+            SOMA_UTHASH_ADD_FAILED((add), soma_status_);                                                               \
         }                                                                                                              \
     } while (0)
 #define SOMA_HASH_ADD_NEW(hh, head, fieldname, keylen_in, add, present)                                                \
@@ -567,7 +582,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         SOMA_UTHASH_PUT(soma_uthash_add, hh, head, keyptr, keylen_in, add, soma_present_, soma_status_);               \
         (void)soma_present_;                                                                                           \
         if (soma_status_ != SOMA_INSERTED) {                                                                           \
-            SOMA_UTHASH_FAILED(add, soma_status_);                                                                     \
+            SOMA_UTHASH_ADD_FAILED((add), soma_status_);                                                               \
         }                                                                                                              \
     } while (0)
 #define SOMA_HASH_ADD(hh, head, fieldname, keylen_in, add)                                                             \
@@ -587,7 +602,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         SOMA_UTHASH_TYPES(hh, head, replaced);                                                                         \
         SOMA_UTHASH_PUT(soma_uthash_replace, hh, head, keyptr, keylen_in, add, replaced, soma_status_);                \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED(add, soma_status_);                                                                     \
+            SOMA_UTHASH_ADD_FAILED((add), soma_status_);                                                               \
         }                                                                                                              \
     } while (0)
 #define SOMA_HASH_REPLACE(hh, head, fieldname, keylen_in, add, replaced)                                               \
@@ -615,7 +630,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         soma_read_exit();                                                                                              \
         (removed) = soma_status_ == SOMA_REMOVED;                                                                      \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED(el, soma_status_);                                                                      \
+            SOMA_UTHASH_FAILED((el), soma_status_);                                                                    \
         }                                                                                                              \
     } while (0)
 
@@ -628,7 +643,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         soma_status_ = soma_uthash_del(SOMA_UTHASH_LOAD(head), &(delptr)->hh, (delptr));                               \
         soma_read_exit();                                                                                              \
         if (soma_status_ != SOMA_REMOVED) {                                                                            \
-            SOMA_UTHASH_FAILED(delptr, soma_status_);                                                                  \
+            SOMA_UTHASH_FAILED((delptr), soma_status_);                                                                \
         }                                                                                                              \
     } while (0)
 #define SOMA_HASH_DEL(head, delptr) SOMA_HASH_DELETE(hh, head, delptr)
@@ -647,7 +662,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         soma_read_exit();                                                                                              \
         (out) = (__typeof__(out))soma_taken_;                                                                          \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED((__typeof__(head))NULL, soma_status_);                                                  \
+            SOMA_UTHASH_FAILED((out), soma_status_);                                                                   \
         }                                                                                                              \
     } while (0)
 
@@ -662,7 +677,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
     do {                                                                                                               \
         const enum soma_status soma_status_ = soma_retire((fn), (el));                                                 \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED(el, soma_status_);                                                                      \
+            SOMA_UTHASH_FAILED((el), soma_status_);                                                                    \
         }                                                                                                              \
     } while (0)
 
@@ -678,7 +693,9 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         (void)sizeof((head)->hh.tbl);                                                                                  \
         soma_status_ = soma_uthash_clear(__atomic_exchange_n(&(head), (__typeof__(head))NULL, __ATOMIC_ACQ_REL));      \
         if (soma_status_ < 0) {                                                                                        \
-            SOMA_UTHASH_FAILED((__typeof__(head))NULL, soma_status_);                                                  \
+            __typeof__(head) soma_none_ = NULL;                                                                        \
+            (void)soma_none_;                                                                                          \
+            SOMA_UTHASH_FAILED(soma_none_, soma_status_);                                                              \
         }                                                                                                              \
     } while (0)
 
@@ -703,7 +720,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
                                       (el) = (__typeof__(el))soma_uthash_walk_next(&(walk)),                           \
                                       (el) || (walk).status < 0;)                                                      \
         if (!(el)) {                                                                                                   \
-            SOMA_UTHASH_FAILED((__typeof__(head))NULL, (walk).status);                                                 \
+            SOMA_UTHASH_FAILED((el), (walk).status);                                                                   \
             break;                                                                                                     \
         } else
 
@@ -732,7 +749,9 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
             free((void *)(array));                                                                                     \
             (array) = NULL;                                                                                            \
             (count) = 0;                                                                                               \
-            SOMA_UTHASH_FAILED((__typeof__(head))NULL, soma_status_);                                                  \
+            __typeof__(head) soma_none_ = NULL;                                                                        \
+            (void)soma_none_;                                                                                          \
+            SOMA_UTHASH_FAILED(soma_none_, soma_status_);                                                              \
         }                                                                                                              \
     } while (0)
 
