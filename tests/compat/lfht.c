@@ -435,6 +435,37 @@ static void failures_are_told(const void *setup)
     verified(24);
 }
 
+/* What has left a table is asked whether it has when that is gone, as call_rcu()'s callbacks do. */
+static void asked_afterwards(const void *setup)
+{
+    (void)setup;
+    static const unsigned long hashes[] = {7, 7, 8, 9}; /* two in one place */
+    struct item items[5] = {{.key = 1}, {.key = 2}, {.key = 3}, {.key = 4}, {.key = 1}};
+    struct soma_lfht_node *other = NULL;
+    struct soma_lfht_iter iter;
+    struct soma_lfht *ht = soma_lfht_new(1, 1, 0, 0, NULL);
+    for (int i = 0; i < 5; i++)
+        soma_lfht_node_init(&items[i].ours);
+    soma_read_enter();
+    for (int i = 0; i < 4; i++)
+        soma_lfht_add(ht, hashes[i], &items[i].ours);
+    EXPECT_EQ(soma_lfht_try_add_replace(ht, 7, same_ours, &items[0].key, &items[4].ours, &other), SOMA_REPLACED);
+    EXPECT(other == &items[0].ours);
+    soma_lfht_lookup(ht, 8, same_ours, &items[2].key, &iter);
+    soma_lfht_node_init(&items[0].ours);
+    items[0].key = items[2].key;
+    EXPECT_EQ(soma_lfht_replace(ht, &iter, 8, same_ours, &items[2].key, &items[0].ours), 0);
+    EXPECT(!soma_lfht_is_node_deleted(&items[0].ours));
+    for (int i = 0; i < 5; i++)
+        EXPECT_EQ(soma_lfht_del(ht, &items[i].ours), i == 2 ? -ENOENT : 0);
+    soma_read_exit();
+    EXPECT_EQ(soma_lfht_destroy(ht, NULL), 0);
+    soma_barrier_wait();
+    for (int i = 0; i < 5; i++)
+        EXPECT(soma_lfht_is_node_deleted(&items[i].ours));
+    verified(5);
+}
+
 /* ---- Threads ---- */
 
 #define THREADS 4
@@ -813,6 +844,7 @@ static const struct test_case cases[] = {
     {"agrees with liburcu, equal hashes", agrees, &equal},
     {"arguments", arguments, NULL},
     {"failures are told, and change nothing", failures_are_told, NULL},
+    {"asked when the table is gone", asked_afterwards, NULL},
     {"threads: unique keys", threads_unique, &soma_flavor},
     {"threads: duplicates", threads_duplicates, &soma_flavor},
     {"threads: walks beside growth and shrinking", walks_beside, &soma_flavor},

@@ -65,7 +65,7 @@ struct soma_lfht {
 
 /** What a structure in the table carries. Aligned to 8 at least. */
 struct soma_lfht_node {
-    struct soma_lfht *table; /* where it was added last */
+    struct soma_lfht *table; /* where it was added last; SOMA_LFHT_LEFT behind that */
     unsigned long hash;
     unsigned long order; /* among the nodes of its hash: later ones have higher numbers */
 } __attribute__((aligned(8)));
@@ -123,6 +123,9 @@ static inline void soma_lfht_fatal(enum soma_status status)
 struct soma_lfht_array {
     size_t count;
 };
+
+/* In the place of a node's table: it has left that, which may be gone. */
+#define SOMA_LFHT_LEFT ((struct soma_lfht *)(uintptr_t)1)
 
 /* All nodes of a hash as they were at one instant; to be used inside the section that it was read in. */
 struct soma_lfht_chain {
@@ -252,6 +255,13 @@ static inline enum soma_status soma_lfht_put(struct soma_lfht *ht, unsigned long
     if (status != SOMA_OK)
         node->table = NULL;
     return status;
+}
+
+/* A node has left its table. Who took it out says so before the call returns; until then asking the table is safe, and tells the
+ * same. Relaxed: nothing stands behind it; that all this was before the table was destroyed is up to the program. */
+static inline void soma_lfht_leave(struct soma_lfht_node *node)
+{
+    __atomic_store_n(&node->table, SOMA_LFHT_LEFT, __ATOMIC_RELAXED);
 }
 
 /* The full barrier around updates that liburcu promises. The thread sanitizer of gcc knows no fences, and needs none here. */
@@ -585,6 +595,7 @@ static inline enum soma_status soma_lfht_try_add_replace(struct soma_lfht *ht, u
         return status;
     if (!there)
         return SOMA_INSERTED;
+    soma_lfht_leave(there);
     *replaced = there;
     return SOMA_REPLACED;
 }
@@ -645,8 +656,10 @@ static inline int soma_lfht_exchange(struct soma_lfht *ht, struct soma_lfht_node
     } while (status == SOMA_CHANGED);
     soma_read_exit();
     soma_lfht_barrier();
-    if (status == SOMA_OK)
+    if (status == SOMA_OK) {
+        soma_lfht_leave(node);
         return 0;
+    }
     return status == SOMA_ABSENT ? -ENOENT : -ENOMEM;
 }
 
@@ -677,15 +690,19 @@ static inline int soma_lfht_del(struct soma_lfht *ht, struct soma_lfht_node *nod
     return node ? soma_lfht_exchange(ht, node, NULL) : -ENOENT;
 }
 
-/** soma_lfht_is_node_deleted() - whether a node that was added to a table has left it. */
+/**
+ * soma_lfht_is_node_deleted() - whether a node that was added to a table has left it. The table may be destroyed by now, if the node's removal
+ * had returned before.
+ */
 static inline int soma_lfht_is_node_deleted(const struct soma_lfht_node *node)
 {
+    struct soma_lfht *const table = __atomic_load_n(&node->table, __ATOMIC_RELAXED);
     struct soma_lfht_chain chain;
     int deleted;
-    if (!node->table)
-        return 0;
+    if (!table || table == SOMA_LFHT_LEFT)
+        return table != NULL;
     soma_read_enter();
-    soma_lfht_read(node->table, node->hash, &chain);
+    soma_lfht_read(table, node->hash, &chain);
     deleted = soma_lfht_place(&chain, node) == chain.count;
     soma_read_exit();
     return deleted;
