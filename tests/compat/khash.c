@@ -339,6 +339,35 @@ static void entries(const void *setup)
     verified(10);
 }
 
+/* Strings that are the program's own go behind the call that looks at them: here those of every second key, by each way. */
+static void strings_are_freed_behind(const void *setup)
+{
+    (void)setup;
+    soma_khash_t(strings) *h = soma_kh_init(strings);
+    make_texts();
+    for (unsigned i = 0; i < KEYS; i++)
+        EXPECT_EQ(soma_kh_set(strings, h, strcpy(need(1, sizeof texts[0][i]), texts[0][i]), i), SOMA_INSERTED);
+    soma_kh_cstr_t text;
+    uint64_t value;
+    soma_read_enter();
+    soma_kh_foreach(
+        h, text, value, if (value % 2 == 0) {
+            const soma_khiter_t k = soma_kh_get(strings, h, text);
+            char *const key = (char *)(uintptr_t)soma_kh_key(h, k);
+            EXPECT(key == text);
+            EXPECT_EQ(soma_kh_del(strings, h, k), SOMA_REMOVED);
+            EXPECT(!soma_kh_exist(h, k)); /* inside the section, and before the key goes */
+            EXPECT_EQ(soma_retire(free, key), SOMA_OK);
+        });
+    soma_read_exit();
+    EXPECT_EQ(soma_kh_error(h), SOMA_OK);
+    EXPECT_EQ(soma_kh_size(h), KEYS / 2);
+    soma_kh_foreach(h, text, value, EXPECT(value % 2 == 1); free((char *)(uintptr_t)text));
+    soma_kh_destroy(strings, h); /* looks at no key */
+    soma_barrier_wait();
+    verified(KEYS);
+}
+
 /* ---- Threads ---- */
 
 #define THREADS 4
@@ -544,6 +573,7 @@ int main(int argc, char **argv)
         {"canary", ints_same, &bug},
         {"sets", sets, NULL},
         {"entries", entries, NULL},
+        {"own-strings", strings_are_freed_behind, NULL},
         {"counts", counts_are_exact, NULL},
         {"churn", books_balance, NULL},
         {"no-memory", without_memory, NULL},

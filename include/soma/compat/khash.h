@@ -432,7 +432,10 @@ static inline uint32_t soma_kh_str_hash_func(const char *string)
 /** soma_kh_end() - the iterator to nothing. */
 #define soma_kh_end(h) ((void)(h), (soma_khiter_t)NULL)
 
-/** soma_kh_exist() - whether an iterator's entry is in the table still. */
+/**
+ * soma_kh_exist() - whether an iterator's entry is in the table still. Looks at the entry and its key: if that may be deleted meanwhile, inside
+ * the section that it was looked up in.
+ */
 #define soma_kh_exist(h, x) soma_kh_holds(&(h)->table, x)
 
 /**
@@ -479,7 +482,8 @@ static inline uint32_t soma_kh_str_hash_func(const char *string)
 #define soma_kh_update(name, h, key, fn, ctx) soma_kh_update_##name(h, key, fn, ctx)
 
 /**
- * soma_kh_del() - take an iterator's entry out, if it is there still; soma_kh_end() does nothing.
+ * soma_kh_del() - take an iterator's entry out, if it is there still; soma_kh_end() does nothing. Looks at its key, which khash does not: a
+ * string of the program's own is freed behind this call.
  *
  * Return: SOMA_REMOVED · SOMA_ABSENT · SOMA_E_NOMEM.
  */
