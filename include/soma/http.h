@@ -19,6 +19,10 @@
  *
  * Caveat: whoever reaches the port reads the maps' names and figures, never keys or values; there are no passwords and there is no
  * TLS. The default address lets in what runs on this machine only. For others, put a proxy in front, or use a tunnel.
+ * A web page from elsewhere in a browser on this machine is kept out: requests must name an address in numbers, `localhost`, or one of the
+ * options' `names`, else the answer is 421.
+ * At most 32 connections are served at a time, and one that is idle for 15 seconds is closed. One that says something now and then is not, so
+ * 32 such, from whoever reaches the port, keep all others waiting, /healthz included.
  * fork: the child has no server; it must not use the handle.
  */
 #ifndef SOMA_HTTP_H
@@ -45,6 +49,11 @@ struct soma_http_options {
     unsigned port;       /**< 0 = any that is free; soma_http_port() says which */
     uint64_t stall_ns;   /**< /healthz: how long readers may hold a grace period up; 0 = SOMA_STALL_NS_DEFAULT */
     const char *title;   /**< of the page, UTF-8; NULL = "Soma" */
+    /**
+     * Host names that it may be asked by, besides addresses in numbers and `localhost`: separated by commas or spaces, without ports, in any
+     * case; `*` = any, which lets web pages in (above). NULL = none. For Prometheus that knows this machine by name, say.
+     */
+    const char *names;
 };
 
 /**
@@ -82,7 +91,8 @@ SOMA_API SOMA_NODISCARD enum soma_status soma_http_add_map(soma_http *http, cons
 /**
  * soma_http_remove_wait() - show a map no more. After it has returned, no request looks at the map, and it may be freed.
  *
- * Thread: any, also while requests run.  Blocks: until the request that looks at it, if there is one, has its text: milliseconds.
+ * Thread: any, also while requests run.  Blocks: until the request that looks at it, if there is one, has its text: milliseconds. So does a
+ * second call for the same name, which is SOMA_ABSENT then.
  *
  * Return: SOMA_REMOVED · SOMA_ABSENT no map of this name is shown · SOMA_E_INVALID an argument is NULL.
  */

@@ -2,7 +2,7 @@
 /* http.c - a page, metrics and health over HTTP. Knows Soma's public headers only, since it is a library of its own.
  *
  * Maps come and go under a lock. A request takes it to note which maps there are, each of which it holds; it asks them without the
- * lock, and takes it again to let go. Who removes a map unlists it and waits until nobody holds it.
+ * lock, and takes it again to let go. Who removes a map marks it, so that no request finds it any more, and waits until nobody holds it.
  */
 #include <arpa/inet.h>
 #include <inttypes.h>
@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <soma/http.h>
 #include <soma/metrics.h>
@@ -28,25 +29,28 @@ struct shown {
     struct shown *next;
     struct soma_metrics_map map; /* its name is behind this structure */
     unsigned held;               /* by requests; under the lock */
+    bool leaving;                /* somebody waits until nobody holds it; under the lock */
 };
 
 struct soma_http {
     struct MHD_Daemon *daemon;
     unsigned port;
     uint64_t stall_ns;
-    char *page; /* constant */
+    char *page;  /* constant */
+    char *names; /* that it goes by besides; constant */
     pthread_mutex_t lock;
     pthread_cond_t let_go;
     struct shown *first; /* under the lock */
-    size_t count;        /* under the lock */
+    size_t count;        /* of those that are not leaving; under the lock */
 };
 
 /* ---- Maps ---- */
 
-static struct shown **find(struct soma_http *http, const char *name)
+/* The map of a name that is leaving, or is not; else the end. */
+static struct shown **find(struct soma_http *http, const char *name, bool leaving)
 {
     struct shown **at = &http->first;
-    while (*at && strcmp((*at)->map.name, name) != 0)
+    while (*at && ((*at)->leaving != leaving || strcmp((*at)->map.name, name) != 0))
         at = &(*at)->next;
     return at;
 }
@@ -68,7 +72,7 @@ static enum soma_status add(struct soma_http *http, const char *name, const soma
         return SOMA_E_NOMEM;
     *shown = (struct shown){.map = {.name = memcpy(shown + 1, name, size), .words = words, .bytes = bytes}};
     pthread_mutex_lock(&http->lock);
-    struct shown **at = find(http, name);
+    struct shown **at = find(http, name, false);
     const bool fresh = !*at;
     if (fresh) {
         *at = shown;
@@ -90,19 +94,30 @@ enum soma_status soma_http_add_map(soma_http *http, const char *name, const soma
     return add(http, name, NULL, map);
 }
 
+/* Under the lock: no request may find it any more, and none has it when this returns. */
+static void leave(struct soma_http *http, struct shown *shown)
+{
+    shown->leaving = true;
+    http->count--;
+    while (shown->held > 0)
+        pthread_cond_wait(&http->let_go, &http->lock);
+    struct shown **at = &http->first;
+    while (*at != shown)
+        at = &(*at)->next;
+    *at = shown->next;
+    pthread_cond_broadcast(&http->let_go);
+}
+
 enum soma_status soma_http_remove_wait(soma_http *http, const char *name)
 {
     if (!http || !name)
         return SOMA_E_INVALID;
     pthread_mutex_lock(&http->lock);
-    struct shown **at = find(http, name);
-    struct shown *shown = *at;
-    if (shown) {
-        *at = shown->next;
-        http->count--;
-        while (shown->held > 0)
-            pthread_cond_wait(&http->let_go, &http->lock);
-    }
+    struct shown *shown = *find(http, name, false);
+    if (shown)
+        leave(http, shown);
+    while (*find(http, name, true)) /* another thread is about to remove it */
+        pthread_cond_wait(&http->let_go, &http->lock);
     pthread_mutex_unlock(&http->lock);
     free(shown);
     return shown ? SOMA_REMOVED : SOMA_ABSENT;
@@ -124,6 +139,8 @@ static bool hold(struct soma_http *http, struct held *held)
     held->maps = calloc(http->count + 1, sizeof(struct soma_metrics_map));
     const bool done = held->shown && held->maps;
     for (struct shown *shown = http->first; done && shown; shown = shown->next) {
+        if (shown->leaving)
+            continue;
         shown->held++;
         held->shown[held->n] = shown;
         held->maps[held->n++] = shown->map;
@@ -244,11 +261,56 @@ static enum MHD_Result send_health(const struct soma_http *http, struct MHD_Conn
     return send_words(connection, MHD_HTTP_SERVICE_UNAVAILABLE, reason);
 }
 
+/* ---- Who is asked ---- */
+
+#define NAME_MOST 255 /* bytes; DNS allows no more */
+
+static bool is_number(int family, const char *text, size_t len)
+{
+    char number[INET6_ADDRSTRLEN];
+    unsigned char address[sizeof(struct in6_addr)];
+    if (len >= sizeof number)
+        return false;
+    memcpy(number, text, len);
+    number[len] = '\0';
+    return inet_pton(family, number, address) == 1;
+}
+
+/* Whether a name is among others, which commas and spaces separate; `*` is every name. */
+static bool is_among(const char *names, const char *name, size_t len)
+{
+    static const char between[] = ", ";
+    for (names += strspn(names, between); *names; names += strspn(names, between)) {
+        const size_t size = strcspn(names, between);
+        if ((size == 1 && *names == '*') || (size == len && strncasecmp(names, name, len) == 0))
+            return true;
+        names += size;
+    }
+    return false;
+}
+
+/* Whether a request is for this server. A page from elsewhere in a browser on this machine asks in its own name, which somebody has made to
+ * lead here, and would be shown the answer. Numbers cannot be made to lead elsewhere; who is no browser need not say a name. */
+static bool is_meant(const struct soma_http *http, const char *host)
+{
+    if (!host)
+        return true;
+    if (*host == '[')
+        return is_number(AF_INET6, host + 1, strcspn(host + 1, "]"));
+    const size_t len = strcspn(host, ":");
+    if (len == 0 || len > NAME_MOST)
+        return false;
+    return is_number(AF_INET, host, len) || is_among("localhost", host, len) || is_among(http->names, host, len);
+}
+
 static enum MHD_Result answer(void *ctx, struct MHD_Connection *connection, const char *url, const char *method,
                               const char *version, const char *data, size_t *data_len, void **state)
 {
     (void)version, (void)data, (void)data_len, (void)state;
     struct soma_http *http = ctx;
+    if (!is_meant(http, MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host")))
+        return send_words(connection, MHD_HTTP_MISDIRECTED_REQUEST,
+                          "asked by a name that is not this server's: see `names` in soma/http.h\n");
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return send_words(connection, MHD_HTTP_METHOD_NOT_ALLOWED, "only GET and HEAD\n");
     if (strcmp(url, "/metrics") == 0)
@@ -352,10 +414,12 @@ enum soma_status soma_http_start(const struct soma_http_options *options, soma_h
     pthread_cond_init(&http->let_go, NULL);
     http->stall_ns = given->stall_ns ? given->stall_ns : SOMA_STALL_NS_DEFAULT;
     http->page = page_with(given->title ? given->title : "Soma");
-    if (http->page)
+    http->names = strdup(given->names ? given->names : "");
+    const bool made = http->page && http->names;
+    if (made)
         http->daemon = start_daemon(http, &address);
     if (!http->daemon) {
-        const enum soma_status status = http->page ? SOMA_E_IO : SOMA_E_NOMEM;
+        const enum soma_status status = made ? SOMA_E_IO : SOMA_E_NOMEM;
         soma_http_stop_wait(http);
         return status;
     }
@@ -383,5 +447,6 @@ void soma_http_stop_wait(soma_http *http)
     pthread_cond_destroy(&http->let_go);
     pthread_mutex_destroy(&http->lock);
     free(http->page);
+    free(http->names);
     free(http);
 }

@@ -2,6 +2,7 @@
 /* http.c - the server of soma/http.h, asked over sockets: every status of every call, every page, maps that come and go while requests
  * run, readers that stay inside. What browsers make of the page: `pages` beside this file. */
 #include <arpa/inet.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,8 +31,9 @@ static int connect_to(unsigned port)
 static char *ask(unsigned port, const char *method, const char *path, const char *headers)
 {
     char request[500];
-    const int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: here\r\nConnection: close\r\n%s\r\n",
-                             method, path, headers);
+    const char *host = strncmp(headers, "Host:", 5) == 0 ? "" : "Host: 127.0.0.1\r\n";
+    const int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\n%sConnection: close\r\n%s\r\n", method, path,
+                             host, headers);
     const int fd = connect_to(port);
     if (fd < 0)
         return NULL;
@@ -149,6 +151,125 @@ static void pages(const void *setup)
     verified(15);
 }
 
+/* Whether a request for this host is answered. */
+static bool meant(unsigned port, const char *host)
+{
+    char headers[400];
+    snprintf(headers, sizeof headers, "Host: %s\r\n", host);
+    char *answer = ask(port, "GET", "/metrics", headers);
+    const int status = status_of(answer);
+    EXPECT(status == 200 || (status == 421 && !strstr(answer, "soma_")));
+    free(answer);
+    verified(1);
+    return status == 200;
+}
+
+/* Pages from elsewhere ask in their own names. */
+static void hosts(const void *setup)
+{
+    (void)setup;
+    static const char *const numbers[] = {"127.0.0.1",   "127.0.0.1:9464", "[::1]",         "[::1]:80",
+                                          "192.0.2.7:1", "localhost",      "LocalHost:8080"};
+    static const char *const wrong[] = {"elsewhere.example",
+                                        "elsewhere.example:80",
+                                        "localhost.elsewhere.example",
+                                        "local",
+                                        "127.0.0.1.elsewhere.example",
+                                        "[elsewhere.example]",
+                                        "::1",
+                                        ":80",
+                                        "1",
+                                        "*"};
+    static const char *const names[] = {"worker-1", "Worker-1:9464", "b.example.net", "C"};
+    char *const long_name = need(1, 301);
+    memset(long_name, 'a', 300);
+    soma_http *http[] = {start(NULL), start(&(struct soma_http_options){.names = "worker-1,b.example.net,  c,"}),
+                         start(&(struct soma_http_options){.names = "other *"})};
+    for (size_t server = 0; server < 3; server++) {
+        const unsigned port = soma_http_port(http[server]);
+        for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+            EXPECT(meant(port, numbers[i]));
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+            EXPECT_EQ(meant(port, names[i]), server > 0);
+        for (size_t i = 0; server < 2 && i < sizeof wrong / sizeof *wrong; i++)
+            EXPECT(!meant(port, wrong[i]));
+        EXPECT(!meant(port, long_name));
+        EXPECT(answers(port, "POST", "/", "Host: ::\r\nContent-Length: 0\r\n", 421, "`names` in soma/http.h"));
+        soma_http_stop_wait(http[server]);
+    }
+    free(long_name);
+}
+
+/* ---- A request that takes its time ---- */
+
+static atomic_bool hold_back;
+static atomic_bool held_back;
+
+enum soma_status __real_soma_metrics_write(const struct soma_metrics_map *maps, size_t n, soma_metrics_fn write,
+                                           void *ctx);
+enum soma_status __wrap_soma_metrics_write(const struct soma_metrics_map *maps, size_t n, soma_metrics_fn write,
+                                           void *ctx);
+
+enum soma_status __wrap_soma_metrics_write(const struct soma_metrics_map *maps, size_t n, soma_metrics_fn write,
+                                           void *ctx)
+{
+    while (atomic_load(&hold_back)) {
+        atomic_store(&held_back, true);
+        sleep_ms(1);
+    }
+    return __real_soma_metrics_write(maps, n, write, ctx);
+}
+
+struct removal {
+    soma_http *http;
+    atomic_uint returned;
+    atomic_uint removed;
+};
+
+static void remove_twice(unsigned index, void *arg)
+{
+    struct removal *removal = arg;
+    if (index == 0) {
+        EXPECT(
+            answers(soma_http_port(removal->http), "GET", "/metrics", "", 200, "soma_map_entries{map=\"slow\"} 0\n"));
+        return;
+    }
+    while (!atomic_load(&held_back))
+        sleep_ms(1);
+    if (index == 1) {
+        sleep_ms(200);
+        EXPECT_EQ(atomic_load(&removal->returned), 0);
+        atomic_store(&hold_back, false);
+        return;
+    }
+    const enum soma_status status = soma_http_remove_wait(removal->http, "slow");
+    EXPECT(status == SOMA_REMOVED || status == SOMA_ABSENT);
+    atomic_fetch_add(&removal->removed, status == SOMA_REMOVED);
+    atomic_fetch_add(&removal->returned, 1);
+}
+
+/* Whoever removes a map may count on it that no request looks at it, also who was not the first. */
+static void removed_twice(const void *setup)
+{
+    (void)setup;
+    soma_u64 *map = NULL;
+    struct removal removal = {.http = start(NULL)};
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    EXPECT_EQ(soma_http_add_u64(removal.http, "slow", map), SOMA_INSERTED);
+    EXPECT_EQ(soma_http_add_u64(removal.http, "other", map), SOMA_INSERTED);
+    atomic_store(&held_back, false);
+    atomic_store(&hold_back, true);
+    crew_run(4, remove_twice, &removal);
+    EXPECT_EQ(atomic_load(&removal.removed), 1);
+    EXPECT_EQ(atomic_load(&removal.returned), 2);
+    EXPECT(lacks(soma_http_port(removal.http), "GET", "/metrics", "slow"));
+    EXPECT(answers(soma_http_port(removal.http), "GET", "/metrics", "", 200, "soma_map_entries{map=\"other\"} 0\n"));
+    EXPECT_EQ(soma_http_add_u64(removal.http, "slow", map), SOMA_INSERTED);
+    soma_http_stop_wait(removal.http);
+    soma_u64_free(map);
+    verified(4);
+}
+
 /* ---- Maps that come and go ---- */
 
 struct traffic {
@@ -241,6 +362,8 @@ static void health(const void *setup)
 static const struct test_case cases[] = {
     {"arguments", arguments, NULL},
     {"pages", pages, NULL},
+    {"hosts", hosts, NULL},
+    {"removed twice", removed_twice, NULL},
     {"coming and going", coming_and_going, NULL},
     {"health", health, NULL},
 };
