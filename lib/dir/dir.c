@@ -169,7 +169,7 @@ static uint64_t state_with_m(uint64_t state, unsigned m)
     const bool untouched = dir_phase(state) == DIR_LEAVING || dir_phase(state) == DIR_DRAIN;
     if (untouched && m >= dir_going(state))
         return dir_state(m, 0, DIR_STEADY, 0);
-    return dir_state(m, dir_going(state), dir_phase(state), dir_cookie(state));
+    return dir_state(m, dir_going(state), dir_phase(state), dir_number(state));
 }
 
 static bool grow_swap(struct soma__dir *dir, uint64_t state, unsigned m)

@@ -52,9 +52,12 @@ struct soma__dir {
     struct atom floor_log2;            /* do not shrink below */
     struct atom shrink_cursor;         /* progress in the level that is being taken out */
     struct atom release_claim;         /* who gives its memory back: 0, or a fork generation + 1 */
+    struct atom leavings;              /* the last number that a LEAVING got */
 };
 
-/* ---- The state word: m | level going | phase | grace-period cookie: 6, 6, 3 and 49 bits, which last for years ---- */
+/* ---- The state word: m | level going | phase | number: 6, 6, 3 and 49 bits, which last for years ----
+ *
+ * The number is the cookie of a grace period in DRAIN and READERS, one that no other has in LEAVING, and else 0. */
 
 enum dir_phase {
     DIR_STEADY,   /* no level is going */
@@ -81,14 +84,20 @@ ALWAYS_INLINE enum dir_phase dir_phase(uint64_t state)
     return (enum dir_phase)(state >> 12 & 7);
 }
 
-ALWAYS_INLINE uint64_t dir_cookie(uint64_t state)
+ALWAYS_INLINE uint64_t dir_number(uint64_t state)
 {
     return state >> 15;
 }
 
-ALWAYS_INLINE uint64_t dir_state(unsigned m, unsigned going, enum dir_phase phase, uint64_t cookie)
+/* The grace period that the level waits for; 0: none. */
+ALWAYS_INLINE uint64_t dir_cookie(uint64_t state)
 {
-    return m | (uint64_t)going << 6 | (uint64_t)phase << 12 | cookie << 15;
+    return dir_phase(state) == DIR_LEAVING ? 0 : dir_number(state);
+}
+
+ALWAYS_INLINE uint64_t dir_state(unsigned m, unsigned going, enum dir_phase phase, uint64_t number)
+{
+    return m | (uint64_t)going << 6 | (uint64_t)phase << 12 | number << 15;
 }
 
 /* order DIR-1 acquire | guarded by: state | pairs: DIR-2

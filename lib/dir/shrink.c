@@ -2,7 +2,8 @@
 /* shrink.c - taking a level of buckets out and giving its memory back.
  *
  * Phases, each entered by one swap of the state word and moved on by updates, a bounded step each; nobody waits:
- *   LEAVING   m is one less: who comes now does not use the level. The cookie of a grace period is drawn.
+ *   LEAVING   m is one less: who comes now does not use the level. The cookie of a grace period is drawn: only now, so that
+ *             it waits for whoever has seen the level in use.
  *   DRAIN     Until it has passed, somebody may still set up one of the level's buckets. Growing back is free.
  *   UNLINK    Block by block: freeze the bucket words, walk past them so that they are out of the list, move entries out
  *             of the buckets' cells. The cursor goes past a block only when it is done, so a block is done by whoever is
@@ -61,8 +62,15 @@ static bool enter_phase(struct soma__dir *dir, uint64_t state, enum dir_phase ph
     return soma__dir_state_swap(dir, state, dir_state(dir_m(state), dir_going(state), phase, cookie));
 }
 
-/* The cookie makes this LEAVING another than one that growth has ended: a thread that is late in moving on from that one,
- * with an older grace period's cookie, finds another word. */
+/* Each LEAVING has a number of its own, so no two of their words are equal. Whoever moves one on has drawn the cookie after it
+ * began: were the word that of an earlier one, which growth has ended, the cookie could be of a grace period that began between
+ * the two, and does not wait for who came then and saw the level in use.
+ * order SHRINK-5 relaxed | value only, no data behind it | pairs: SHRINK-5 */
+static uint64_t leaving_state(struct soma__dir *dir, unsigned m)
+{
+    return dir_state(m - 1, m, DIR_LEAVING, atom_add_rlx(&dir->leavings, 1) + 1);
+}
+
 bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quarters)
 {
     const uint64_t state = soma__dir_state(dir);
@@ -72,7 +80,7 @@ bool soma__dir_shrink_start(struct soma__dir *dir, uint64_t count, unsigned quar
         return false;
     if (count > dir_entries(dir, m - 1) / 4 * quarters)
         return false;
-    return soma__dir_state_swap(dir, state, dir_state(m - 1, m, DIR_LEAVING, soma__grace_cookie()));
+    return soma__dir_state_swap(dir, state, leaving_state(dir, m));
 }
 
 /* ---- UNLINK ---- */

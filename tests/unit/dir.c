@@ -59,55 +59,126 @@ static void start_leaving(struct soma__dir *dir)
     EXPECT_EQ(dir_phase(soma__dir_state(dir)), DIR_LEAVING);
 }
 
+struct late {
+    soma_u64 *map;
+    struct soma__dir *dir;
+    struct reader reader;
+    struct crew crew;
+};
+
+static void late_begin(struct late *late)
+{
+    sem_init(&late->reader.inside, 0, 0);
+    sem_init(&late->reader.leave, 0, 0);
+    EXPECT_EQ(soma_u64_new(NULL, &late->map), SOMA_OK);
+    EXPECT_EQ(soma_u64_put(late->map, 1, 1, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_reserve(late->map, 4096), SOMA_OK);
+    late->dir = &late->map->core.dir;
+    soma__dir_unreserve(late->dir);
+}
+
+/* The level is in use again. */
+static void late_back(struct late *late)
+{
+    EXPECT_EQ(soma_u64_reserve(late->map, 4096), SOMA_OK);
+    soma__dir_unreserve(late->dir);
+}
+
+/* The grace period starts, and then a reader comes. */
+static void late_reader(struct late *late, uint64_t cookie)
+{
+    soma__grace_poll(cookie);
+    crew_start(&late->crew, 1, sit_inside, &late->reader);
+    while (sem_wait(&late->reader.inside) != 0) {
+    }
+}
+
+/* While the reader is inside, who has seen the level in use, DRAIN does not pass (S1); then all goes on. */
+static void late_end(struct late *late)
+{
+    const unsigned first = dir_first_log2(late->dir->shape.cell_log2);
+    for (int i = 0; i < 20; i++) {
+        EXPECT_EQ(soma_u64_shrink(late->map), SOMA_OK);
+        const enum dir_phase phase = dir_phase(soma__dir_state(late->dir));
+        EXPECT(phase == DIR_LEAVING || phase == DIR_DRAIN);
+        sleep_ms(1);
+    }
+    sem_post(&late->reader.leave);
+    crew_join(&late->crew);
+    for (int i = 0; i < 1000 && dir_m(soma__dir_state(late->dir)) != first; i++)
+        EXPECT_EQ(soma_u64_shrink(late->map), SOMA_OK);
+    EXPECT_EQ(dir_m(soma__dir_state(late->dir)), first);
+    EXPECT_EQ(soma_u64_get(late->map, 1, NULL), SOMA_OK);
+    soma_u64_free(late->map);
+}
+
+static void late_swap(struct late *late, uint64_t leaving, uint64_t cookie)
+{
+    soma__dir_state_swap(late->dir, leaving, dir_state(dir_m(leaving), dir_going(leaving), DIR_DRAIN, cookie));
+}
+
 /* This thread is about to move the level on to DRAIN, with a cookie drawn for it, when others take the level back into
- * use, a grace period starts, a reader comes who sees the level in use, and the level leaves again. The late step must
- * not let DRAIN pass while that reader is inside (S1). */
+ * use, a grace period starts, a reader comes, and the level leaves again. */
 static void late_drain(const void *unused)
 {
     (void)unused;
-    soma_u64 *map = NULL;
-    struct reader reader;
-    struct crew crew;
-    sem_init(&reader.inside, 0, 0);
-    sem_init(&reader.leave, 0, 0);
-    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
-    EXPECT_EQ(soma_u64_put(map, 1, 1, NULL), SOMA_INSERTED);
-    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
-    struct soma__dir *dir = &map->core.dir;
-    const unsigned first = dir_first_log2(dir->shape.cell_log2);
-    soma__dir_unreserve(dir);
-
+    struct late late;
+    late_begin(&late);
     soma_read_enter();
-    start_leaving(dir);
-    const uint64_t leaving = soma__dir_state(dir);
+    start_leaving(late.dir);
+    const uint64_t leaving = soma__dir_state(late.dir);
     const uint64_t cookie = soma__grace_cookie();
-    EXPECT_EQ(soma_u64_reserve(map, 4096), SOMA_OK);
-    soma__dir_unreserve(dir);
-    soma__grace_poll(cookie);
-    crew_start(&crew, 1, sit_inside, &reader);
-    while (sem_wait(&reader.inside) != 0) {
-    }
-    start_leaving(dir);
-    soma__dir_state_swap(dir, leaving, dir_state(dir_m(leaving), dir_going(leaving), DIR_DRAIN, cookie));
+    late_back(&late);
+    late_reader(&late, cookie);
+    start_leaving(late.dir);
+    late_swap(&late, leaving, cookie);
     soma_read_exit();
+    late_end(&late);
+    verified(1);
+}
 
-    for (int i = 0; i < 20; i++) {
-        EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
-        EXPECT(dir_phase(soma__dir_state(dir)) == DIR_LEAVING || dir_phase(soma__dir_state(dir)) == DIR_DRAIN);
-        sleep_ms(1);
-    }
-    sem_post(&reader.leave);
-    crew_join(&crew);
-    for (int i = 0; i < 1000 && dir_m(soma__dir_state(dir)) != first; i++)
-        EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
-    EXPECT_EQ(dir_m(soma__dir_state(dir)), first);
-    EXPECT_EQ(soma_u64_get(map, 1, NULL), SOMA_OK);
-    soma_u64_free(map);
+/* What happens meanwhile if a level that leaves asks for a cookie: the thread has not said yet that it leaves. */
+static struct late *meanwhile;
+
+__attribute__((used)) uint64_t __wrap_soma__grace_cookie(void);
+uint64_t __real_soma__grace_cookie(void);
+
+uint64_t __wrap_soma__grace_cookie(void)
+{
+    const uint64_t cookie = __real_soma__grace_cookie();
+    struct late *late = meanwhile;
+    meanwhile = NULL;
+    if (late)
+        late_reader(late, cookie);
+    return cookie;
+}
+
+/* The same, but the level is about to leave again before the grace period starts: no cookie tells the two apart. */
+static void late_twin(const void *unused)
+{
+    (void)unused;
+    struct late late;
+    late_begin(&late);
+    soma_read_enter();
+    start_leaving(late.dir);
+    const uint64_t leaving = soma__dir_state(late.dir);
+    const uint64_t cookie = soma__grace_cookie();
+    late_back(&late);
+    meanwhile = &late;
+    start_leaving(late.dir);
+    EXPECT(soma__dir_state(late.dir) != leaving);
+    late_swap(&late, leaving, cookie);
+    if (meanwhile)
+        late_reader(&late, cookie);
+    meanwhile = NULL;
+    soma_read_exit();
+    late_end(&late);
     verified(1);
 }
 
 int main(int argc, char **argv)
 {
-    const struct test_case cases[] = {{"numbers", numbers, NULL}, {"late-drain", late_drain, NULL}};
+    const struct test_case cases[] = {
+        {"numbers", numbers, NULL}, {"late-drain", late_drain, NULL}, {"late-twin", late_twin, NULL}};
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
