@@ -192,7 +192,9 @@ static bool grow_to(struct soma__dir *dir, unsigned m)
     return true;
 }
 
-/* order DIR-4 relaxed | hint, rechecked by: who shrinks compares with the count anyway | pairs: DIR-4 */
+/* A level that is about to leave, for want of this floor, comes back: the floor is written in the section that has seen the
+ * level in use, or has put it there, and DRAIN waits for that section before it looks.
+ * order DIR-4 relaxed | hint, rechecked by: DRAIN, ordered by GRACE-4 | pairs: DIR-4 */
 enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n)
 {
     unsigned m = 0;

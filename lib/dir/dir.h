@@ -280,7 +280,8 @@ void soma__dir_init(struct soma__dir *dir, const struct soma__shape *shape);
 void soma__dir_free_buckets(struct soma__dir *dir);
 void soma__dir_free_page(struct soma__dir *dir);
 
-/* Makes at least 2^m buckets for n entries at once, and keeps them. SOMA_E_NOMEM: more than can be. */
+/* Makes at least 2^m buckets for n entries at once, and keeps them. SOMA_E_NOMEM: more than can be. Inside a section, if the map
+ * is shared. */
 enum soma_status soma__dir_reserve(struct soma__dir *dir, uint64_t n);
 void soma__dir_unreserve(struct soma__dir *dir);
 

@@ -4,7 +4,8 @@
  * Phases, each entered by one swap of the state word and moved on by updates, a bounded step each; nobody waits:
  *   LEAVING   m is one less: who comes now does not use the level. The cookie of a grace period is drawn: only now, so that
  *             it waits for whoever has seen the level in use.
- *   DRAIN     Until it has passed, somebody may still set up one of the level's buckets. Growing back is free.
+ *   DRAIN     Until it has passed, somebody may still set up one of the level's buckets, or reserve them, having found them
+ *             there. Growing back is free, and what was reserved does.
  *   UNLINK    Block by block: freeze the bucket words, walk past them so that they are out of the list, move entries out
  *             of the buckets' cells. The cursor goes past a block only when it is done, so a block is done by whoever is
  *             there, and none is forgotten when a thread stops; two threads doing one block do no harm.
@@ -209,13 +210,28 @@ static bool release_step(struct soma__dir *dir)
 
 /* ---- All phases ---- */
 
-static bool wait_step(struct soma__dir *dir, uint64_t state, enum dir_phase next)
+/* Whether the grace period that the phase waits for has passed. */
+static bool waited(uint64_t state)
 {
     soma__grace_poll(dir_cookie(state));
-    if (!soma__grace_passed(dir_cookie(state)))
-        return false;
+    return soma__grace_passed(dir_cookie(state));
+}
+
+static bool begin_phase(struct soma__dir *dir, uint64_t state, enum dir_phase phase)
+{
     cursor_reset(dir, dir_going(state));
-    return enter_phase(dir, state, next, 0);
+    return enter_phase(dir, state, phase, 0);
+}
+
+/* If the level has been reserved meanwhile, it comes back: who let it go had not heard of that. */
+static bool drain_end(struct soma__dir *dir, uint64_t state)
+{
+    if (atom_load_rlx(&dir->floor_log2) <= dir_m(state)) /* DIR-4 */
+        return begin_phase(dir, state, DIR_UNLINK);
+    if (!soma__dir_state_swap(dir, state, dir_state(dir_going(state), 0, DIR_STEADY, 0)))
+        return false;
+    soma__tally_count(dir->shape.list.tally, 0, EVENT_GROW);
+    return true;
 }
 
 bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self)
@@ -228,13 +244,13 @@ bool soma__dir_shrink_step(struct soma__dir *dir, struct soma__reader *self)
         SOMA_PROBE2(shrink_begin, dir, dir_going(state));
         return enter_phase(dir, state, DIR_DRAIN, soma__grace_cookie());
     case DIR_DRAIN:
-        return wait_step(dir, state, DIR_UNLINK);
+        return waited(state) && drain_end(dir, state);
     case DIR_UNLINK:
         return unlink_step(dir, self, state);
     case DIR_UNLINKED:
         return enter_phase(dir, state, DIR_READERS, soma__grace_cookie());
     case DIR_READERS:
-        return wait_step(dir, state, DIR_RELEASE);
+        return waited(state) && begin_phase(dir, state, DIR_RELEASE);
     case DIR_RELEASE:
         return release_step(dir);
     }

@@ -23,6 +23,8 @@
 #define LETTERS_MAX 24
 #define ADDITIONS_MAX 5 /* of a thread, that can be told from each other */
 #define TOLD_MAX 64
+/* More than a level that is leaving needs to come back. */
+#define RESERVED_STEPS 8
 /* More than any scenario grows to. */
 #define BUCKETS_SEEN 128
 
@@ -1571,6 +1573,17 @@ static unsigned records(void)
     return n;
 }
 
+/* What was reserved is there, once a level that was leaving meanwhile has come back. */
+static void check_reserved(struct stage *stage)
+{
+    const struct soma__dir *dir = &core_of(stage)->dir;
+    for (int i = 0; i < RESERVED_STEPS; i++)
+        probe_shrink_step(core_of(stage));
+    const unsigned m = dir_m(dir->state.word);
+    if (m < dir->floor_log2.word)
+        run_failed("2^%" PRIu64 " buckets are reserved, and there are 2^%u", dir->floor_log2.word, m);
+}
+
 /* A level that can go does, and leaves nothing behind. */
 static void check_shrinks(struct stage *stage)
 {
@@ -1611,6 +1624,7 @@ static void stage_check(void *arg)
     check_list(stage, !views_used(stage));
     views_end(stage);
     check_records();
+    check_reserved(stage);
     check_shrinks(stage);
     check_list(stage, true);
     unsigned retires;
