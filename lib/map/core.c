@@ -376,11 +376,16 @@ static uint64_t count_to_fit(const struct core *core)
 
 /* Whether it is a thread's turn to look at the table's size. With twice the stripes a look costs twice as much, and each
  * takes its turn half as often: a stripe is read as often as ever. The turns of stripes that go on together come one after
- * the other. */
+ * the other. Where some of them stand still, theirs are missed: so a table that has not much room for each stripe is looked at
+ * more often, or those that go on would have filled it several times over before the first of them looks. */
 static bool fit_turn(const struct core *core, const struct soma__reader *self, uint64_t changes)
 {
     const uint64_t stripes = core_stripes_of(core_counting(core));
-    return ((changes / CORE_HELP_PERIOD + self->index) & (stripes - 1)) == 0;
+    const uint64_t room = dir_entries(&core->dir, dir_m(soma__dir_state(&core->dir)));
+    uint64_t turns = stripes;
+    while (turns > 1 && turns * stripes * CORE_HELP_PERIOD > room)
+        turns /= 2;
+    return ((changes / CORE_HELP_PERIOD + self->index) & (turns - 1)) == 0;
 }
 
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)

@@ -163,37 +163,59 @@ static void counted(soma_u64 *map, uint64_t index)
     soma__section_exit(section);
 }
 
-/* With eight times the stripes, one of them looks at the table's size an eighth as often. */
-static void turns_rarer(const void *unused)
+/* How many changes of one stripe come before it looks at the size of a table of 2^m buckets, which it then lets grow. */
+static uint64_t changes_to_look(unsigned m)
 {
-    (void)unused;
     soma_u64 *map = map_of(0);
-    EXPECT_EQ(soma_u64_reserve(map, room(map, CORE_WIDE_LOG2)), SOMA_OK);
-    atom_add_rlx(&map->core.stripes[0].count, room(map, CORE_WIDE_LOG2) + 1);
+    EXPECT_EQ(soma_u64_reserve(map, room(map, m)), SOMA_OK);
+    atom_add_rlx(&map->core.stripes[0].count, room(map, m) + 1);
     uint64_t changes = 0;
-    while (dir_m(soma__dir_state(&map->core.dir)) == CORE_WIDE_LOG2 && changes < 100000) {
+    while (dir_m(soma__dir_state(&map->core.dir)) == m && changes < 100000) {
         counted(map, 0);
         changes++;
     }
-    EXPECT_EQ(changes, 64 * CORE_HELP_PERIOD);
     soma_u64_free(map);
-    verified(changes);
+    return changes;
 }
 
-/* Threads that insert side by side do not all look at once, and never for long: the table grows in time. */
+/* With eight times the stripes, one of them looks at the table's size an eighth as often; more often in tables that all
+ * stripes would fill meanwhile. */
+static void turns_rarer(const void *unused)
+{
+    (void)unused;
+    EXPECT_EQ(changes_to_look(CORE_WIDE_LOG2 + 2), 64 * CORE_HELP_PERIOD);
+    EXPECT_EQ(changes_to_look(CORE_WIDE_LOG2 + 1), 32 * CORE_HELP_PERIOD);
+    EXPECT_EQ(changes_to_look(CORE_WIDE_LOG2), 16 * CORE_HELP_PERIOD);
+    verified(3);
+}
+
+struct crowd {
+    long processors;
+    uint64_t threads;
+};
+
+static const struct crowd crowds[] = {{64, 64},  {64, 32},  {64, 8},   {64, 1},  {128, 128},
+                                      {128, 96}, {128, 64}, {128, 32}, {128, 4}, {128, 1}};
+
+/* Threads that insert side by side do not all look at once, and never for long, though other stripes stand still: the table
+ * grows in time. */
 static void turns_apart(const void *unused)
 {
     (void)unused;
-    soma_u64 *map = map_of(0);
-    EXPECT_EQ(soma_u64_reserve(map, room(map, CORE_WIDE_LOG2)), SOMA_OK);
-    const uint64_t period = 64 * CORE_HELP_PERIOD;
-    const uint64_t many = 4 * room(map, CORE_WIDE_LOG2);
-    for (uint64_t n = 1; n <= many; n++) {
-        counted(map, n % 64);
-        EXPECT(n <= room(map, dir_m(soma__dir_state(&map->core.dir))) + 2 * period);
+    for (size_t i = 0; i < sizeof crowds / sizeof *crowds; i++) {
+        processors = crowds[i].processors;
+        soma_u64 *map = map_of(0);
+        EXPECT_EQ(soma_u64_reserve(map, room(map, CORE_WIDE_LOG2)), SOMA_OK);
+        const uint64_t many = 20 * room(map, CORE_WIDE_LOG2);
+        for (uint64_t n = 1; n <= many; n++) {
+            counted(map, n % crowds[i].threads);
+            const uint64_t fits = room(map, dir_m(soma__dir_state(&map->core.dir)));
+            EXPECT(n <= fits + fits / 4);
+        }
+        soma_u64_free(map);
+        verified(many);
     }
-    soma_u64_free(map);
-    verified(many);
+    processors = 64;
 }
 
 /* ---- Runs ---- */
