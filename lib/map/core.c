@@ -429,7 +429,8 @@ static void report_stall(struct core *core)
 void core_left(struct core *core, struct soma__reader *self)
 {
     soma__section_work(self);
-    report_stall(core);
+    if (!soma__work_held())
+        report_stall(core);
 }
 
 /* Tries at the cap. Each lets some chunks go if their readers have left; if eight in a row do not help, some reader is

@@ -274,7 +274,8 @@ ALWAYS_INLINE void core_again(struct core *core, const struct soma__reader *self
     soma__tally_count(&core->stripes[0].tally, self->index, EVENT_RETRY);
 }
 
-/* What an update leaves behind, outside its section: released memory, a stall reported. */
+/* What an update leaves behind, outside its section: released memory, a stall reported; neither while the thread holds work
+ * back. */
 void core_left(struct core *core, struct soma__reader *self);
 
 ALWAYS_INLINE void core_exit(struct core *core, struct soma__section section)

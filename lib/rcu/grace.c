@@ -216,7 +216,7 @@ void soma__sleep_ns(long ns)
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
 }
 
-bool soma__grace_wait(void)
+bool soma__grace_may_wait(void)
 {
     const struct soma__section section = soma__section_enter();
     const bool nested = soma__section_nested(section);
@@ -230,6 +230,13 @@ bool soma__grace_wait(void)
                "elsewhere");
         return false;
     }
+    return true;
+}
+
+bool soma__grace_wait(void)
+{
+    if (!soma__grace_may_wait())
+        return false;
     const uint64_t cookie = soma__grace_cookie();
     for (long ns = 1000; !soma__grace_passed(cookie); ns = ns < 1000000 ? ns * 2 : ns) {
         soma__grace_poll(cookie);

@@ -265,6 +265,9 @@ void soma__grace_poll(uint64_t cookie);
 /* Waits until a grace period that starts now is over. False: inside a section it would wait for itself; it has not. */
 bool soma__grace_wait(void);
 
+/* Whether it would, now. */
+bool soma__grace_may_wait(void);
+
 struct soma__stall {
     uint64_t grace;     /* the number of the grace period */
     uint64_t waited_ns; /* 0: none is pending */
@@ -305,7 +308,17 @@ size_t soma__chunk_bytes(void);
 enum soma_status soma__retire_may_wait(void);
 
 /* Tries to get an owner below its cap: closes chunks, polls, releases. Outside of Soma's own sections. Whether another
- * try is worth it: there is room, or, with `wait`, it has slept a little. Never so if the caller's own section is open. */
+ * try is worth it: there is room, or, with `wait`, it has slept a little. Never so if the caller's own section is open, or the
+ * thread holds work back. */
 bool soma__retire_relieve(struct soma__owner *owner, bool wait);
+
+/* ---- Holding work back ----
+ *
+ * For who holds locks that functions of the program's may want: between the two, which nest, the thread's updates run no retired
+ * calls of anybody's and wait for no readers, and no cap refuses what they retire, since they cannot get below one. What is due
+ * waits, and is done when the last of the two is over, or, inside the caller's own section, when that is. */
+void soma__work_hold(void);
+void soma__work_resume(void);
+bool soma__work_held(void);
 
 #endif

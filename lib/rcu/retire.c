@@ -7,7 +7,7 @@
  *             queue when its grace period has passed.
  * Credit      An owner's cap is kept by taking bytes from it before anything is unlinked, a quantum at a time, and giving
  *             them back when the chunk is released. So a thread pays one shared write a quantum, not one an item, and
- *             the cap holds at every instant.
+ *             the cap holds at every instant, but for what threads retire that hold work back.
  * Sides       Open chunks of idle threads must be had too, without a lock for those who are not idle. So every thread
  *             has two sets and uses the one that a global word names, read inside its section. To collect, flip the
  *             word and let one grace period pass: then nobody is left on the old side, and it is the collector's.
@@ -18,6 +18,7 @@
  * Progress    Retiring is lock-free but for malloc. Collecting and releasing is done by whoever gets the claim.
  * Not here    When a grace period has passed (grace.c).
  */
+#include <limits.h>
 #include <string.h>
 
 #include <soma/rcu.h>
@@ -49,6 +50,10 @@ static struct {
     uint64_t collect_cookie;
     struct atom collections; /* how many are done; written behind the claim */
 } retired = {.last = &retired.first};
+
+/* The thread's own. */
+static __thread unsigned held; /* it holds work back, so many times over */
+static __thread bool owed;     /* and there is some */
 
 /* ---- Owners ---- */
 
@@ -84,7 +89,7 @@ static bool credit_take(struct soma__owner *owner, uint64_t bytes)
 {
     uint64_t taken = atom_load_rlx(&owner->deferred); /* RETIRE-2 */
     do {
-        if (!credit_fits(owner, taken, bytes))
+        if (!credit_fits(owner, taken, bytes) && held == 0)
             return false;
     } while (!atom_cas_rlx(&owner->deferred, &taken, taken + bytes)); /* RETIRE-2 */
     return true;
@@ -401,6 +406,10 @@ static bool work(struct soma__reader *self, unsigned most, bool collect)
 
 void soma__chunks_work(struct soma__reader *self)
 {
+    if (held > 0) {
+        owed = true;
+        return;
+    }
     const bool collect = self->at_limit;
     self->at_limit = false;
     work(self, WORK_CHUNKS, collect);
@@ -440,7 +449,7 @@ static struct soma__reader *outside_self(void)
 
 bool soma__retire_relieve(struct soma__owner *owner, bool wait)
 {
-    struct soma__reader *self = outside_self();
+    struct soma__reader *self = held > 0 ? NULL : outside_self();
     if (!self)
         return false;
     for (int i = 0; i < RELIEF_POLLS; i++) {
@@ -451,6 +460,33 @@ bool soma__retire_relieve(struct soma__owner *owner, bool wait)
     if (wait)
         soma__sleep_ns(RELIEF_SLEEP_NS);
     return wait;
+}
+
+/* ---- Holding work back ---- */
+
+void soma__work_hold(void)
+{
+    held++;
+}
+
+bool soma__work_held(void)
+{
+    return held > 0;
+}
+
+/* All that is due is released, not some of it: what has piled up may be much more than the visits of later updates see to. */
+void soma__work_resume(void)
+{
+    if (--held > 0 || !owed)
+        return;
+    owed = false;
+    struct soma__reader *self = outside_self();
+    if (!self) {
+        soma__reader_joined()->due = DUE_NOW; /* when the caller's section ends */
+        return;
+    }
+    for (int i = 0; i < RELIEF_POLLS; i++)
+        work(self, UINT_MAX, true);
 }
 
 /* ---- The public calls ---- */

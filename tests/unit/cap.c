@@ -2,6 +2,7 @@
 /* cap.c - at the cap on deferred memory: every update that would retire something says so and changes nothing; what can
  * be released is; and a stall is told by whoever tries, though nobody else polls. */
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -738,6 +739,64 @@ static void stall_of_ones_own(const void *untold)
     verified(1);
 }
 
+#define STALL_MS 20
+
+static struct {
+    sem_t inside;
+    sem_t over;
+} stay;
+
+static void stay_inside(unsigned index, void *arg)
+{
+    (void)index, (void)arg;
+    soma_read_enter();
+    sem_post(&stay.inside);
+    while (sem_wait(&stay.over) != 0)
+        ;
+    soma_read_exit();
+}
+
+static void remove_some(soma_u64 *map, uint64_t first)
+{
+    for (uint64_t key = first; key < first + 2 * SOMA__CHUNK_ITEMS; key++)
+        EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
+}
+
+/* A thread that holds work back, for it may hold locks, tells of a stall afterwards. */
+static void stall_held_back(const void *unused)
+{
+    (void)unused;
+    struct crew reader;
+    struct told told = {.times = 0};
+    soma_u64 *map = NULL;
+    const struct soma_u64_options options = {
+        .stall_ns = STALL_MS * UINT64_C(1000000), .stall = note_stall, .ctx = &told};
+    EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
+    for (uint64_t key = 0; key < 3 * 2 * SOMA__CHUNK_ITEMS; key++)
+        EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
+    sem_init(&stay.inside, 0, 0);
+    sem_init(&stay.over, 0, 0);
+    crew_start(&reader, 1, stay_inside, NULL);
+    while (sem_wait(&stay.inside) != 0)
+        ;
+    soma__work_hold();
+    remove_some(map, 0);
+    const uint64_t cookie = soma__grace_cookie();
+    soma__grace_poll(cookie);
+    sleep_ms(2 * STALL_MS);
+    soma__grace_poll(cookie);
+    remove_some(map, 2 * SOMA__CHUNK_ITEMS);
+    EXPECT_EQ(told.times, 0);
+    soma__work_resume();
+    remove_some(map, 4 * SOMA__CHUNK_ITEMS);
+    EXPECT_EQ(told.times, 1);
+    sem_post(&stay.over);
+    crew_join(&reader);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    verified(2);
+}
+
 int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
@@ -761,6 +820,7 @@ int main(int argc, char **argv)
         {"bytes-asked-once-waiting", bytes_asked_once, "waits"},
         {"stall-of-ones-own", stall_of_ones_own, NULL},
         {"stall-untold", stall_of_ones_own, "untold"},
+        {"stall-held-back", stall_held_back, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }

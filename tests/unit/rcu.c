@@ -283,6 +283,74 @@ static void no_relief(const void *unused)
     verified(3);
 }
 
+/* ---- Work that is held back ---- */
+
+#define HELD 50
+
+/* Nothing is released, and nothing is refused at the cap; when the outer hold is over, all is released at once. */
+static void held_back(const void *unused)
+{
+    (void)unused;
+    begin(CAP);
+    soma__work_hold();
+    soma__work_hold();
+    for (unsigned i = 0; i < HELD; i++)
+        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    EXPECT_EQ(soma__owner_deferred(&owner), HELD * CLOSES);
+    EXPECT(!soma__retire_relieve(&owner, true));
+    soma__work_resume();
+    EXPECT(soma__work_held());
+    EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    EXPECT_EQ(atomic_load(&released), 0);
+    soma__work_resume();
+    EXPECT(!soma__work_held());
+    EXPECT_EQ(atomic_load(&released), HELD + 1);
+    EXPECT_EQ(soma__owner_deferred(&owner), 0);
+    verified(3);
+}
+
+/* A hold does what was due in it, and nothing else. */
+static void held_nothing(const void *unused)
+{
+    (void)unused;
+    begin(UINT64_MAX);
+    EXPECT_EQ(retire_bytes(1), SOMA_OK);
+    EXPECT_EQ(chunks_open(), 1);
+    soma__work_hold();
+    soma__work_resume();
+    EXPECT_EQ(chunks_open(), 1);
+    soma__work_hold();
+    EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    soma__work_resume();
+    EXPECT_EQ(atomic_load(&released), 2);
+    EXPECT_EQ(retire_bytes(1), SOMA_OK);
+    soma__work_hold();
+    soma__work_resume();
+    EXPECT_EQ(chunks_open(), 1);
+    soma_barrier_wait();
+    EXPECT_EQ(atomic_load(&released), 3);
+    verified(3);
+}
+
+/* What was due before the thread entered a section of its own is due when it leaves that. */
+static void held_into_section(const void *unused)
+{
+    (void)unused;
+    begin(UINT64_MAX);
+    soma__work_hold();
+    EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    EXPECT_EQ(soma__reader_joined()->due, DUE_NOTHING);
+    soma_read_enter();
+    soma__work_resume();
+    EXPECT_EQ(atomic_load(&released), 0);
+    EXPECT_EQ(soma__reader_joined()->due, DUE_NOW);
+    soma_read_exit();
+    EXPECT(soma__reader_joined()->due != DUE_NOW);
+    soma_barrier_wait();
+    EXPECT_EQ(atomic_load(&released), 1);
+    verified(1);
+}
+
 /* ---- Nobody waits for itself ---- */
 
 /* The waits return at once; nothing is released. */
@@ -573,6 +641,9 @@ int main(int argc, char **argv)
         {"cap-of-another", cap_of_another, NULL},
         {"relief", relief, NULL},
         {"no-relief", no_relief, NULL},
+        {"held-back", held_back, NULL},
+        {"held-nothing", held_nothing, NULL},
+        {"held-into-section", held_into_section, NULL},
         {"waits-for-itself", waits_for_itself, NULL},
         {"record-taken-over", record_taken_over, NULL},
         {"used-after-exit", used_after_exit, NULL},
