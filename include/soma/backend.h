@@ -19,7 +19,9 @@
  * nothing, value_retire is called after all read sections that could have seen the value. What differs there:
  *   - Progress: every call may wait for another thread's, which holds the mutex. They are the only maps here that lock.
  *   - Borrowed values (soma_any_map_get_ref(), soma_any_map_get_with(), what soma_any_map_take() shows and gives, `old`, `present`, `actual`, get_many) are copies made under the lock, which
- *     are given back when the caller's read section has ended. So these calls allocate, and may answer SOMA_E_NOMEM.
+ *     are given back when the caller's read section has ended. So these calls allocate, and may answer SOMA_E_NOMEM. In a section of the
+ *     caller's, soma_any_map_take() keeps a copy of every key and value that it looks at until that ends; outside of one they go as it
+ *     goes on.
  *   - Cursors go through a copy of the map, made under all its locks, in the order of the keys; their tokens are places in that
  *     copy and good for that cursor only. They cannot be opened inside the caller's own read section (SOMA_E_INVALID).
  *   - No views: SOMA_E_UNSUPPORTED, and so is SOMA_DIGEST_STRONG, which is for views.
@@ -87,6 +89,8 @@ typedef struct soma_any_u64 soma_any_u64;
  * soma_any_u64_new_on(), soma_any_u64_new() - make an empty map; the second means SOMA_BACKEND_DEFAULT.
  * @backend: SOMA_BACKEND_DEFAULT reads the environment with each call: do not change it meanwhile. Programs with more rights
  *           than their caller ignore it.
+ *
+ * What SOMA_BACKEND names and cannot be had is said in a line on standard error, in every build, once a process.
  *
  * Return: as soma_u64_new(), and
  *   SOMA_E_INVALID      @backend is none, or SOMA_BACKEND names none.

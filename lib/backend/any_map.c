@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "map/map_internal.h"
 #include "mem/mem.h"
+#include "rcu/rcu.h"
 
 struct soma_any_map {
     soma_map *lock_free;         /* or NULL, */
@@ -389,41 +390,47 @@ static enum soma_status take_one(soma_any_map *map, struct soma_bytes key, struc
     }
 }
 
+/* Deals with the next entry, in a section of its own: what is lent and what leaves does not wait for the rest of the call. *last: there
+ * is none. */
+static enum soma_status take_next(soma_any_map *map, uint64_t *place, soma_map_take_fn fn, void *ctx,
+                                  struct soma_bytes *key, struct soma_bytes *value, bool *last)
+{
+    soma_read_enter();
+    enum soma_status status = soma__locked_next(map->locked, place, &(const struct soma__reply){.lent = key},
+                                                &(const struct soma__reply){.lent = value});
+    *last = status == SOMA_END;
+    if (status == SOMA_OK)
+        status = take_one(map, *key, value, fn, ctx);
+    soma_read_exit();
+    return status;
+}
+
 enum soma_status soma_any_map_take(soma_any_map *map, uint64_t *place, size_t n, soma_map_take_fn fn, void *ctx,
                                    struct soma_bytes *keys, struct soma_bytes *values, size_t *taken)
 {
     if (LOCK_FREE(map) || !place || (n > CORE_MANY_MAX && (keys || values)))
         return soma_map_take(RAW(map), place, n, fn, ctx, keys, values, taken);
     enum soma_status status = SOMA_OK;
+    bool last = false;
     size_t done = 0;
-    soma_read_enter();
-    while (done < n && status >= 0 && status != SOMA_END) {
+    while (done < n && !last) {
         struct soma_bytes key;
         struct soma_bytes value;
-        status = soma__locked_next(map->locked, place, &(const struct soma__reply){.lent = &key},
-                                   &(const struct soma__reply){.lent = &value});
-        if (status == SOMA_END)
-            *place = 0;
-        if (status != SOMA_OK)
+        status = take_next(map, place, fn, ctx, &key, &value, &last);
+        if (status < 0 || status == SOMA_END)
             break;
-        status = take_one(map, key, &value, fn, ctx);
-        if (status < 0)
-            break;
-        if (status == SOMA_END) {
-            status = SOMA_OK;
-            break;
-        }
         if (status == SOMA_REMOVED && keys)
             keys[done] = key;
         if (status == SOMA_REMOVED && values)
             values[done] = value;
         done += status == SOMA_REMOVED;
-        status = ++*place == 0 ? SOMA_END : SOMA_OK;
+        last = ++*place == 0;
     }
-    soma_read_exit();
+    if (last)
+        *place = 0;
     if (taken)
         *taken = done;
-    return status;
+    return status < 0 ? status : last ? SOMA_END : SOMA_OK;
 }
 
 /* ---- All of it ---- */
@@ -477,6 +484,9 @@ enum soma_status soma_any_cursor_open_map(const soma_any_map *map, soma_cursor *
 {
     if (LOCK_FREE(map) || !out)
         return soma_cursor_open_map(RAW(map), out);
+    CALL();
+    if (!soma__grace_may_wait())
+        return SOMA_E_INVALID;
     soma_map *copy;
     enum soma_status status = soma_map_new(NULL, &copy);
     if (status != SOMA_OK)

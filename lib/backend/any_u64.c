@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "map/map_internal.h"
 #include "mem/mem.h"
+#include "rcu/rcu.h"
 
 struct soma_any_u64 {
     soma_u64 *lock_free;         /* or NULL, */
@@ -203,7 +204,7 @@ enum soma_status soma_any_u64_update(soma_any_u64 *map, uint64_t key, soma_u64_u
 
 size_t soma_any_u64_get_many(const soma_any_u64 *map, const uint64_t *keys, size_t n, uint64_t *values, bool *found)
 {
-    if (LOCK_FREE(map) || !keys)
+    if (LOCK_FREE(map) || (n > 0 && !keys) || n > CORE_MANY_MAX)
         return soma_u64_get_many(RAW(map), keys, n, values, found);
     size_t total = 0;
     for (size_t i = 0; i < n; i++) {
@@ -261,41 +262,47 @@ static enum soma_status take_one(soma_any_u64 *map, uint64_t key, uint64_t *valu
     }
 }
 
+/* Deals with the next entry, in a section of its own: what is lent and what leaves does not wait for the rest of the call. *last: there
+ * is none. */
+static enum soma_status take_next(soma_any_u64 *map, uint64_t *place, soma_u64_take_fn fn, void *ctx, uint64_t *key,
+                                  uint64_t *value, bool *last)
+{
+    soma_read_enter();
+    enum soma_status status = soma__locked_next(map->locked, place, &(const struct soma__reply){.word = key},
+                                                &(const struct soma__reply){.word = value});
+    *last = status == SOMA_END;
+    if (status == SOMA_OK)
+        status = take_one(map, *key, value, fn, ctx);
+    soma_read_exit();
+    return status;
+}
+
 enum soma_status soma_any_u64_take(soma_any_u64 *map, uint64_t *place, size_t n, soma_u64_take_fn fn, void *ctx,
                                    uint64_t *keys, uint64_t *values, size_t *taken)
 {
     if (LOCK_FREE(map) || !place || (n > CORE_MANY_MAX && (keys || values)))
         return soma_u64_take(RAW(map), place, n, fn, ctx, keys, values, taken);
     enum soma_status status = SOMA_OK;
+    bool last = false;
     size_t done = 0;
-    soma_read_enter();
-    while (done < n && status >= 0 && status != SOMA_END) {
+    while (done < n && !last) {
         uint64_t key;
         uint64_t value;
-        status = soma__locked_next(map->locked, place, &(const struct soma__reply){.word = &key},
-                                   &(const struct soma__reply){.word = &value});
-        if (status == SOMA_END)
-            *place = 0;
-        if (status != SOMA_OK)
+        status = take_next(map, place, fn, ctx, &key, &value, &last);
+        if (status < 0 || status == SOMA_END)
             break;
-        status = take_one(map, key, &value, fn, ctx);
-        if (status < 0)
-            break;
-        if (status == SOMA_END) {
-            status = SOMA_OK;
-            break;
-        }
         if (status == SOMA_REMOVED && keys)
             keys[done] = key;
         if (status == SOMA_REMOVED && values)
             values[done] = value;
         done += status == SOMA_REMOVED;
-        status = ++*place == 0 ? SOMA_END : SOMA_OK;
+        last = ++*place == 0;
     }
-    soma_read_exit();
+    if (last)
+        *place = 0;
     if (taken)
         *taken = done;
-    return status;
+    return status < 0 ? status : last ? SOMA_END : SOMA_OK;
 }
 
 /* ---- All of it ---- */
@@ -349,6 +356,9 @@ enum soma_status soma_any_cursor_open_u64(const soma_any_u64 *map, soma_cursor *
 {
     if (LOCK_FREE(map) || !out)
         return soma_cursor_open_u64(RAW(map), out);
+    CALL();
+    if (!soma__grace_may_wait())
+        return SOMA_E_INVALID;
     soma_u64 *copy;
     enum soma_status status = soma_u64_new(NULL, &copy);
     if (status != SOMA_OK)

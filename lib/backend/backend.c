@@ -2,11 +2,14 @@
 /* backend.c - the back-ends by name, and which one is meant. */
 #include "backend/backend.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <soma_config.h>
 
+#include "base/atom.h"
 #include "base/check.h"
 
 /* All are held at once for a copy, and the thread sanitizer knows up to 64 mutexes that a thread holds. */
@@ -46,18 +49,47 @@ bool soma_backend_built(enum soma_backend backend)
     return (size_t)backend < NAMES && (!locked || HAVE_BACKENDS);
 }
 
+/* ---- What the environment asks for ---- */
+
+#define LINE_BYTES 256
+
+/* order BACKEND-1 relaxed | value only: the swap lets one thread | pairs: BACKEND-1
+ * On standard error, in every build, once: whoever has set the variable may not see what the program makes of the status. In one
+ * write, so that it comes in one piece. */
+static void say_once(const char *name, const char *what)
+{
+    static struct atom said;
+    uint64_t first = 0;
+    char line[LINE_BYTES];
+    if (!atom_cas_rlx(&said, &first, 1))
+        return;
+    const int len = snprintf(line, sizeof line, "soma: SOMA_BACKEND=%.64s %s: no map is made\n", name, what);
+    if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
+        return; /* nobody listens */
+}
+
+static enum soma_status choose_by_environment(enum soma_backend *backend)
+{
+    const char *name = secure_getenv("SOMA_BACKEND");
+    if (name && name[0] != '\0' && soma_backend_parse(name, backend) != SOMA_OK) {
+        say_once(name, "is none of default, lock-free, sharded-mutex, mutex");
+        return SOMA_E_INVALID;
+    }
+    if (*backend == SOMA_BACKEND_DEFAULT)
+        *backend = SOMA_BACKEND_LOCK_FREE;
+    if (!soma_backend_built(*backend)) {
+        say_once(name, "is not in this build");
+        return SOMA_E_UNSUPPORTED;
+    }
+    return SOMA_OK;
+}
+
 enum soma_status soma__backend_choose(enum soma_backend asked, enum soma_backend *out)
 {
     enum soma_backend backend = asked;
-    if (asked == SOMA_BACKEND_DEFAULT) {
-        const char *name = secure_getenv("SOMA_BACKEND");
-        if (name && name[0] != '\0' && soma_backend_parse(name, &backend) != SOMA_OK) {
-            MISUSE("the environment's SOMA_BACKEND is none of default, lock-free, sharded-mutex and mutex");
-            return SOMA_E_INVALID;
-        }
-        if (backend == SOMA_BACKEND_DEFAULT)
-            backend = SOMA_BACKEND_LOCK_FREE;
-    }
+    const enum soma_status status = asked == SOMA_BACKEND_DEFAULT ? choose_by_environment(&backend) : SOMA_OK;
+    if (status != SOMA_OK)
+        return status;
     if (!soma_backend_name(backend)) {
         MISUSE("there is no such back-end");
         return SOMA_E_INVALID;

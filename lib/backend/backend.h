@@ -9,7 +9,8 @@
 #include "backend/locked.h"
 #include "map/core.h"
 
-/* The back-end that is meant, never the default. SOMA_E_INVALID: there is none of that name. */
+/* The back-end that is meant, never the default. SOMA_E_INVALID: there is none of that name. SOMA_E_UNSUPPORTED: the environment
+ * names one that is not in this build. Both of the environment's are said on standard error, once. */
 enum soma_status soma__backend_choose(enum soma_backend asked, enum soma_backend *out);
 
 /* Options for the mutexes from those of a lock-free map that was made with the same, which is how they are checked: all but

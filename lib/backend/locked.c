@@ -2,7 +2,9 @@
 /* locked.c - see locked.h. The one file that knows uthash; without it, all that there is are refusals.
  *
  * Calls out of here never happen under a mutex: value_retire runs from retired calls, which run outside of sections, and a mutex
- * is held inside one if anything is retired. Nobody holds two mutexes, but to copy the map: then all, in their order. */
+ * is held inside one if anything is retired. Nobody holds two mutexes, but to copy the map: then all, in their order. What fills
+ * the copy are updates, outside of sections, so they hold their work back: else any map's retired calls would run under all of
+ * the mutexes, and those may want this map, or a lock that somebody holds who waits for it. */
 #include "backend/locked.h"
 
 #include <soma_config.h>
@@ -18,6 +20,7 @@
 #include "hash/hash.h"
 #include "map/core.h"
 #include "mem/mem.h"
+#include "rcu/rcu.h"
 
 #define HASH_NONFATAL_OOM 1
 #define uthash_malloc(size) soma__mem_alloc(size)
@@ -133,12 +136,21 @@ static struct entry *entry_make(struct soma_bytes key, const struct value *value
     return entry;
 }
 
+static void entry_unlink(struct shard *shard, struct entry *entry)
+{
+    HASH_DEL(shard->entries, entry);
+}
+
+static void entry_free(struct entry *entry)
+{
+    value_drop(&entry->value);
+    soma__mem_free(entry, sizeof *entry + entry->hh.keylen);
+}
+
 static void entry_remove(struct shard *shard, struct entry *entry)
 {
-    const size_t size = sizeof *entry + entry->hh.keylen;
-    HASH_DEL(shard->entries, entry);
-    value_drop(&entry->value);
-    soma__mem_free(entry, size);
+    entry_unlink(shard, entry);
+    entry_free(entry);
 }
 
 static bool retires(const struct soma__locked *map)
@@ -411,6 +423,7 @@ static enum soma_status copy_entry(const struct entry *entry, soma_u64 *words, s
 enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, soma_map *bytes)
 {
     enum soma_status status = SOMA_OK;
+    soma__work_hold();
     for (size_t i = 0; i < shard_count(map); i++)
         pthread_mutex_lock(&map->shards[i].mutex);
     for (size_t i = 0; i < shard_count(map) && status == SOMA_OK; i++) {
@@ -419,6 +432,7 @@ enum soma_status soma__locked_copy(struct soma__locked *map, soma_u64 *words, so
     }
     for (size_t i = shard_count(map); i-- > 0;)
         pthread_mutex_unlock(&map->shards[i].mutex);
+    soma__work_resume();
     return status;
 }
 
@@ -459,8 +473,10 @@ void soma__locked_free(struct soma__locked *map)
     for (size_t i = 0; i < shard_count(map); i++) {
         struct shard *shard = &map->shards[i];
         while (shard->entries) {
-            soma__retire_value(&map->options.retire, value_bytes(&shard->entries->value));
-            entry_remove(shard, shard->entries);
+            struct entry *entry = shard->entries;
+            entry_unlink(shard, entry); /* first, so that a function that looks its own key up finds nothing */
+            soma__retire_value(&map->options.retire, value_bytes(&entry->value));
+            entry_free(entry);
         }
     }
     fini_shards(map, shard_count(map));

@@ -9,7 +9,9 @@
 #include <soma/backend.h>
 #include <soma/soma.h>
 
+#include "pin.h"
 #include "refuse.h"
+#include "said.h"
 #include "support.h"
 
 static const enum soma_backend backends[] = {SOMA_BACKEND_LOCK_FREE, SOMA_BACKEND_SHARDED_MUTEX, SOMA_BACKEND_MUTEX};
@@ -57,9 +59,11 @@ static void environment(const void *arg)
     EXPECT_EQ(soma_any_u64_backend(map), SOMA_BACKEND_SHARDED_MUTEX);
     soma_any_u64_free(map);
     setenv("SOMA_BACKEND", "spin", 1);
+    EXPECT_EQ(
+        refused_lines("soma: SOMA_BACKEND=spin is none of default, lock-free, sharded-mutex, mutex: no map is made\n",
+                      SOMA_E_INVALID),
+        1);
     soma_any_map *bytes;
-    EXPECT_EQ(soma_any_u64_new(NULL, &map), SOMA_E_INVALID);
-    EXPECT_EQ(soma_any_map_new(NULL, &bytes), SOMA_E_INVALID);
     unsetenv("SOMA_BACKEND");
     EXPECT_EQ(soma_any_map_new(NULL, &bytes), SOMA_OK);
     EXPECT_EQ(soma_any_map_backend(bytes), SOMA_BACKEND_LOCK_FREE);
@@ -177,6 +181,29 @@ static void refusals(const void *arg)
     soma_any_u64_free(map);
 }
 
+/* Arguments that the lock-free map takes, and that it refuses. */
+static void many_arguments(const void *arg)
+{
+    (void)arg;
+    for (int b = 0; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], NULL);
+        const uint64_t keys[2] = {1, 2};
+        uint64_t values[2] = {7, 7};
+        bool found[2] = {false, false};
+        soma_any_u64_put(map, 1, 5, NULL);
+        const uint64_t before = complaints();
+        EXPECT_EQ(soma_any_u64_get_many(map, NULL, 0, values, found), 0);
+        EXPECT_EQ(complaints(), before);
+        EXPECT_EQ(soma_any_u64_get_many(map, keys, SIZE_MAX, NULL, NULL), 0);
+        EXPECT_EQ(soma_any_u64_get_many(map, NULL, 2, values, found), 0);
+        EXPECT(values[0] == 7 && !found[0]);
+        EXPECT_EQ(soma_any_u64_get_many(map, keys, 2, values, found), 1);
+        EXPECT(values[0] == 5 && found[0] && !found[1]);
+        soma_any_u64_free(map);
+        verified(4);
+    }
+}
+
 /* ---- Readers ---- */
 
 static int retired;
@@ -256,6 +283,184 @@ static void callbacks(const void *arg)
         watchdog(0);
         verified(1);
         soma_any_u64_free(map);
+    }
+}
+
+/* ---- Functions for values that have left, which use their map ---- */
+
+#define LEAVING UINT64_C(2000)
+
+static struct {
+    soma_any_u64 *words;
+    soma_any_map *bytes;
+    uint64_t calls;
+    uint64_t found; /* keys that were there still */
+} left_by;
+
+static void look_left_word(uint64_t value, void *ctx)
+{
+    (void)ctx;
+    left_by.calls++;
+    left_by.found += soma_any_u64_get(left_by.words, value, NULL) == SOMA_OK;
+}
+
+static void look_left_bytes(const void *value, size_t len, void *ctx)
+{
+    (void)ctx;
+    left_by.calls++;
+    left_by.found += soma_any_map_get_copy(left_by.bytes, value, len, NULL, 0, NULL) == SOMA_OK;
+}
+
+/* While a cursor's copy is made, every mutex of the map is held; what others have retired waits until then. */
+static void cursor_retires(const void *arg)
+{
+    (void)arg;
+    for (int b = 1; b < BACKENDS; b++) {
+        const struct soma_u64_options options = {.value_retire = look_left_word};
+        const struct soma_map_options map_options = {.value_retire = look_left_bytes};
+        left_by.words = words_new(backends[b], &options);
+        left_by.bytes = bytes_new(backends[b], &map_options);
+        left_by.calls = 0;
+        watchdog(20);
+        for (int kind = 0; kind < 2; kind++) {
+            struct pin pin;
+            pin_start(&pin);
+            for (uint64_t i = 0; i < 2 * LEAVING; i++) {
+                const uint64_t key = i % LEAVING;
+                const enum soma_status status =
+                    kind ? soma_any_map_put(left_by.bytes, &key, sizeof key, &key, sizeof key, NULL)
+                         : soma_any_u64_put(left_by.words, key, key, NULL);
+                EXPECT_EQ(status, i < LEAVING ? SOMA_INSERTED : SOMA_REPLACED);
+            }
+            EXPECT_EQ(left_by.calls, (unsigned)kind * LEAVING);
+            pin_stop(&pin);
+            soma_cursor *cursor;
+            EXPECT_EQ(kind ? soma_any_cursor_open_map(left_by.bytes, &cursor)
+                           : soma_any_cursor_open_u64(left_by.words, &cursor),
+                      SOMA_OK);
+            soma_cursor_close(cursor);
+            EXPECT(kind == 1 || left_by.calls > 0); /* words that are put look for what is due: behind the mutexes */
+            soma_barrier_wait();
+            EXPECT_EQ(left_by.calls, (unsigned)(kind + 1) * LEAVING);
+        }
+        EXPECT_EQ(left_by.found, left_by.calls);
+        left_by.found = 0;
+        left_by.calls = 0;
+        soma_any_u64_free(left_by.words);
+        soma_any_map_free(left_by.bytes);
+        EXPECT_EQ(left_by.calls, 2 * LEAVING);
+        watchdog(0);
+        verified(left_by.calls);
+    }
+}
+
+/* A cursor that has to wait for its own thread is refused before anything is copied. */
+static void cursor_inside(const void *arg)
+{
+    (void)arg;
+    for (int b = 1; b < BACKENDS; b++) {
+        soma_any_u64 *map = words_new(backends[b], NULL);
+        soma_any_map *other = bytes_new(backends[b], NULL);
+        soma_cursor *cursor;
+        soma_read_enter();
+        atomic_store(&left, 0);
+        EXPECT_EQ(soma_any_cursor_open_u64(map, &cursor), SOMA_E_INVALID);
+        EXPECT_EQ(soma_any_cursor_open_map(other, &cursor), SOMA_E_INVALID);
+        atomic_store(&left, -1);
+        soma_read_exit();
+        soma_any_u64_free(map);
+        soma_any_map_free(other);
+        verified(2);
+    }
+}
+
+static void remove_left_word(uint64_t value, void *ctx)
+{
+    (void)ctx;
+    left_by.calls++;
+    left_by.found += soma_any_u64_remove(left_by.words, value, NULL) != SOMA_ABSENT;
+}
+
+static void remove_left_bytes(const void *value, size_t len, void *ctx)
+{
+    (void)ctx;
+    left_by.calls++;
+    left_by.found += soma_any_map_remove(left_by.bytes, value, len, NULL) != SOMA_ABSENT;
+}
+
+/* When a map is freed, its values' own keys are gone already, as after any other call. */
+static void freed_removes(const void *arg)
+{
+    (void)arg;
+    for (int b = 1; b < BACKENDS; b++) {
+        const struct soma_u64_options options = {.value_retire = remove_left_word};
+        const struct soma_map_options map_options = {.value_retire = remove_left_bytes};
+        left_by.words = words_new(backends[b], &options);
+        left_by.bytes = bytes_new(backends[b], &map_options);
+        for (uint64_t key = 0; key < 100; key++) {
+            soma_any_u64_put(left_by.words, key, key, NULL);
+            soma_any_map_put(left_by.bytes, &key, sizeof key, &key, sizeof key, NULL);
+        }
+        left_by.calls = 0;
+        left_by.found = 0;
+        soma_any_u64_free(left_by.words);
+        soma_any_map_free(left_by.bytes);
+        EXPECT_EQ(left_by.found, 0);
+        EXPECT_EQ(left_by.calls, 200);
+        verified(left_by.calls);
+    }
+}
+
+/* ---- What takes keep ---- */
+
+static uint64_t over_so_far; /* values that were over when the last entry was shown */
+
+static enum soma_status note_word(uint64_t key, uint64_t value, void *ctx)
+{
+    (void)key, (void)value, (void)ctx;
+    over_so_far = left_by.calls;
+    return SOMA_REMOVED;
+}
+
+static enum soma_status note_bytes(const void *key, size_t key_len, struct soma_bytes value, void *ctx)
+{
+    (void)key, (void)key_len, (void)value, (void)ctx;
+    over_so_far = left_by.calls;
+    return SOMA_REMOVED;
+}
+
+/* What has left does not wait for the end of the call. */
+static void takes_let_go(const void *arg)
+{
+    (void)arg;
+    for (int b = 0; b < BACKENDS; b++) {
+        const struct soma_u64_options options = {.value_retire = look_left_word};
+        const struct soma_map_options map_options = {.value_retire = look_left_bytes};
+        left_by.words = words_new(backends[b], &options);
+        left_by.bytes = bytes_new(backends[b], &map_options);
+        for (uint64_t key = 0; key < LEAVING; key++) {
+            soma_any_u64_put(left_by.words, key, key, NULL);
+            soma_any_map_put(left_by.bytes, &key, sizeof key, &key, sizeof key, NULL);
+        }
+        uint64_t place = 0;
+        size_t taken = 0;
+        left_by.calls = 0;
+        EXPECT_EQ(soma_any_u64_take(left_by.words, &place, LEAVING + 1, note_word, NULL, NULL, NULL, &taken), SOMA_END);
+        EXPECT_EQ(taken, LEAVING);
+        EXPECT(over_so_far > 0);
+        soma_barrier_wait();
+        left_by.calls = 0;
+        over_so_far = 0;
+        EXPECT_EQ(soma_any_map_take(left_by.bytes, &place, LEAVING + 1, note_bytes, NULL, NULL, NULL, &taken),
+                  SOMA_END);
+        EXPECT_EQ(taken, LEAVING);
+        EXPECT(over_so_far > 0);
+        soma_barrier_wait();
+        EXPECT_EQ(left_by.calls, LEAVING);
+        over_so_far = 0;
+        soma_any_u64_free(left_by.words);
+        soma_any_map_free(left_by.bytes);
+        verified(2);
     }
 }
 
@@ -460,6 +665,11 @@ int main(int argc, char **argv)
         {"refusals", refusals, NULL},
         {"borrowed", borrowed, NULL},
         {"callbacks", callbacks, NULL},
+        {"many-arguments", many_arguments, NULL},
+        {"cursor-retires", cursor_retires, NULL},
+        {"cursor-inside", cursor_inside, NULL},
+        {"freed-removes", freed_removes, NULL},
+        {"takes-let-go", takes_let_go, NULL},
         {"refused-words-sharded", refused_words, &backends[1]},
         {"refused-words", refused_words, &backends[2]},
         {"refused-bytes-sharded", refused_bytes, &backends[1]},

@@ -88,9 +88,15 @@ uint64_t canary_end(void)
  * on purpose, by the thousand; a few of them are shown. */
 void soma__complain(const char *where, const char *what);
 
+static atomic_uint misuses;
+
+uint64_t complaints(void)
+{
+    return atomic_load(&misuses);
+}
+
 void soma__complain(const char *where, const char *what)
 {
-    static atomic_uint misuses;
     if (strstr(what, "broken invariant") == NULL) {
         if (atomic_fetch_add(&misuses, 1) < MISUSES_SHOWN)
             fprintf(stderr, "soma: %s: %s\n", where, what);

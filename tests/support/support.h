@@ -46,6 +46,9 @@ void verified(uint64_t n);
 void canary_begin(void);
 uint64_t canary_end(void);
 
+/* Misuses that a debug build of the library has named, in programs that link it statically. */
+uint64_t complaints(void);
+
 /* Failed checks since the case began. */
 uint64_t failures(void);
 
