@@ -20,18 +20,21 @@
  *
  * What holds for every call below unless its page says otherwise:
  *   Thread:    any thread, beside every other call but the free. The old map's functions take whatever lock they take today; they
- *              are called under a mutex of this layer, so they must not call the dual map.
+ *              are called under a mutex of this layer, so they must not call the dual map, nor wait for readers (who may be waiting for
+ *              that mutex), and no lock that they take may be held around a call here. The stall function of Soma's options may be called under
+ *              a mutex of this layer, too. Retired calls and value_retire functions never are, and may use the pair.
  *   Effect:    that of the answering side, which is what the call returns, errors too.
  *   Compared:  statuses; and values where both sides tell one. Of one call, the answering side's value is also what comes out.
  *   Blocks:    for other calls on keys of the same mutex; soma_dual_*_check(), _clear() and _count_approx() for all.
  *   Errors:    if one side fails (no memory, say) and the other does not, the two differ from then on, and that is told as any
- *              difference. A NULL map is SOMA_E_INVALID.
+ *              difference. If the old map's get fails where the pair needs it, that is the old side's answer. A NULL map is
+ *              SOMA_E_INVALID.
  *
  * Caveat: the old map must be changed through here only. What passes by is told as a difference, and rightly.
  * Caveat: values that are pointers are in both maps. Leave it to the old map's functions to free them, and value_retire NULL, as long
  * as there is an old map; once Soma answers, they have to free them through soma_retire(), since lookups hold no lock.
  * Caveat: Soma's part of a call runs inside a read section, so at the cap on deferred memory it answers SOMA_E_LIMIT, which is told as a
- * difference, also under SOMA_WAIT_AT_LIMIT.
+ * difference, also under SOMA_WAIT_AT_LIMIT. A clear is not refused at the cap: what it takes out waits until it is over, above the cap if need be.
  * fork: not beside calls of other threads.
  *
  * See also: backend.h.  Source: docs/decisions/0012-dual-run.md.
@@ -79,7 +82,7 @@ struct soma_dual_answer {
     enum soma_status status;
     bool told;               /**< whether it named a value */
     uint64_t word;           /**< of a word map, or a count */
-    struct soma_bytes bytes; /**< of a byte map */
+    struct soma_bytes bytes; /**< of a byte map; of Soma's, the first 256 if there is no memory for a copy */
 };
 
 /** The frames of a difference's stack, at the most. */
@@ -100,8 +103,9 @@ struct soma_dual_difference {
 
 /**
  * soma_dual_fn - told of each difference, on the thread whose call it was, after the call has been made on both sides and outside all
- * mutexes of this layer but inside a read section, so it may use any map, but wait for nothing. Exception: during soma_dual_*_check() it runs under all of them and, it may be, the old
- * map's lock, and must not use either side.
+ * mutexes and read sections of this layer, so it may use any map, and wait. In a call inside a read section of the caller's, and in
+ * soma_dual_*_update(), which opens one, it must wait for nothing, and what is slow in it keeps memory from being freed. Exception: during
+ * soma_dual_*_check() it runs under all mutexes, in a section and, it may be, under the old map's lock, and must not use either side.
  */
 typedef void (*soma_dual_fn)(const struct soma_dual_difference *difference, void *ctx);
 
@@ -116,7 +120,11 @@ typedef void (*soma_dual_fn)(const struct soma_dual_difference *difference, void
  */
 SOMA_API size_t soma_dual_format(const struct soma_dual_difference *difference, char *buf, size_t cap);
 
-/** soma_dual_log() - a soma_dual_fn that writes soma_dual_format()'s text to a file. @ctx: a FILE *; NULL: standard error. */
+/**
+ * soma_dual_log() - a soma_dual_fn that writes soma_dual_format()'s text to a file: of the first 100 differences of each map, and of those
+ * behind them one a second, of whatever map, with a line `soma dual: 57 not shown` before it. Counters count all.
+ * @ctx: a FILE *; NULL: standard error.
+ */
 SOMA_API void soma_dual_log(const struct soma_dual_difference *difference, void *ctx);
 
 /** What has happened so far. */
@@ -163,7 +171,7 @@ typedef bool (*soma_dual_u64_visit)(uint64_t key, uint64_t value, void *ctx);
 /**
  * The old map's calls, with the arguments and statuses of soma_u64_*(); `old` is what soma_dual_u64_new() was given. get, put and
  * remove must be there; of the others, cas and those above it are made of those three where they are NULL, under
- * the key's mutex. count: NULL, counts are not compared. clear: NULL, clears are SOMA_E_UNSUPPORTED. walk: NULL, so are checks.
+ * the key's mutex. count: NULL, counts are Soma's and not compared. clear: NULL, clears are SOMA_E_UNSUPPORTED. walk: NULL, so are checks.
  */
 struct soma_dual_u64_old {
     enum soma_status (*get)(void *old, uint64_t key, uint64_t *value);

@@ -8,6 +8,7 @@
 
 #include "base/check.h"
 #include "mem/mem.h"
+#include "rcu/rcu.h"
 
 #if HAVE_BACKTRACE
 #include <execinfo.h>
@@ -50,11 +51,15 @@ static void count_one(struct atom *count)
     atom_add_rlx(count, 1);
 }
 
+static void count_call(struct dual *dual, enum soma_dual_verb verb)
+{
+    count_one(&tally(dual)->calls[verb]);
+}
+
 /* Whether to compare this call. The draws of a thread follow from the seed. */
 static bool chosen(struct dual *dual, enum soma_dual_verb verb)
 {
     struct dual_tally *here = tally(dual);
-    count_one(&here->calls[verb]);
     bool yes = dual->all;
     if (!yes && dual->threshold > 0) {
         const uint64_t draw = atom_add_rlx(&here->draws, 1) + 1; /* DUAL-1 */
@@ -169,13 +174,15 @@ struct call {
     const struct dual_reply *reply;
     bool compared;
     bool look;        /* the old side's value is needed */
-    const void *lent; /* a copy of it for the caller */
+    bool differs;     /* the sides do, which is to be told */
+    const void *lent; /* a copy of the old side's value for the caller */
     struct dual_copy has;
     struct dual_said old;
     struct dual_said soma;
+    struct dual_copy *shown; /* if they differ: of Soma's value */
 };
 
-/* All that may fail before anything is changed. */
+/* All of the pair's own that may fail before anything is changed. That the old side fails is an answer of its. */
 static enum soma_status prepare(struct dual *dual, struct call *call)
 {
     if (!call->look)
@@ -207,6 +214,23 @@ static enum soma_status look_up(struct dual *dual, struct call *call)
     return said->status;
 }
 
+/* For behind the section, which ends Soma's value. Without memory for a copy, it is cut to what there is room for. */
+static NOINLINE void keep(const struct dual *dual, struct call *call)
+{
+    call->differs = true;
+    call->shown->large = NULL;
+    struct soma_bytes *value = &call->soma.value;
+    if (dual->kind->words || !call->soma.told || value->len == 0)
+        return;
+    void *room = soma__dual_copy_room(call->shown, value->len);
+    if (!room) {
+        value->len = sizeof call->shown->room;
+        room = call->shown->room;
+    }
+    memcpy(room, value->data, value->len);
+    value->data = room;
+}
+
 static enum soma_status on_both(struct dual *dual, struct call *call)
 {
     pthread_mutex_t *mutex = mutex_of(dual, call->request->key);
@@ -219,10 +243,10 @@ static enum soma_status on_both(struct dual *dual, struct call *call)
     pthread_mutex_unlock(mutex);
     if (status < 0)
         return status;
-    if (call->compared && !agree(&call->old, &call->soma))
-        tell_key(dual, verb_of[call->request->verb], call->request->key, &call->old, &call->soma);
     const struct dual_said *said = dual->options.mode == SOMA_DUAL_OLD_ANSWERS ? &call->old : &call->soma;
     deliver(call->reply, said, call->lent);
+    if (call->compared && !agree(&call->old, &call->soma))
+        keep(dual, call);
     return said->status;
 }
 
@@ -234,23 +258,33 @@ enum soma_status soma__dual_do(struct dual *dual, const struct soma__request *re
     }
     const bool old_tells =
         dual->options.mode == SOMA_DUAL_OLD_ANSWERS && (reply->word || reply->lent || reply->len || reply->buf);
-    struct call call = {.request = request, .reply = reply, .compared = chosen(dual, verb_of[request->verb])};
+    const enum soma_dual_verb verb = verb_of[request->verb];
+    count_call(dual, verb);
+    struct dual_copy shown;
+    struct call call = {.request = request, .reply = reply, .compared = chosen(dual, verb), .shown = &shown};
     call.look = request->verb == VERB_GET || !dual->kind->old_native(dual, request->verb) ||
                 (!dual->kind->words && (call.compared || old_tells));
     soma_read_enter(); /* what Soma names and what is lent stays until the caller has it */
     const enum soma_status status =
         request->verb == VERB_GET && !call.compared ? look_up(dual, &call) : on_both(dual, &call);
     soma_read_exit();
+    if (call.differs) {
+        tell_key(dual, verb, request->key, &call.old, &call.soma);
+        soma__dual_copy_fini(&shown);
+    }
     soma__dual_copy_fini(&call.has);
     if (status == SOMA_INSERTED && request->verb == VERB_FETCH_ADD && reply->word)
         *reply->word = 0;
     return status;
 }
 
-/* ---- All of it ---- */
+/* ---- All of it ----
+ *
+ * Neither side's calls are inside a section then, so work is held back: retired calls may use the pair. */
 
 static void lock_all(struct dual *dual)
 {
+    soma__work_hold();
     for (unsigned i = 0; i < DUAL_STRIPES; i++)
         pthread_mutex_lock(&dual->stripes[i].mutex);
 }
@@ -259,12 +293,14 @@ static void unlock_all(struct dual *dual)
 {
     for (unsigned i = DUAL_STRIPES; i-- > 0;)
         pthread_mutex_unlock(&dual->stripes[i].mutex);
+    soma__work_resume();
 }
 
 enum soma_status soma__dual_clear(struct dual *dual)
 {
     if (!dual->kind->old_has(dual, SOMA_DUAL_CLEAR))
         return SOMA_E_UNSUPPORTED;
+    count_call(dual, SOMA_DUAL_CLEAR);
     const bool compared = chosen(dual, SOMA_DUAL_CLEAR);
     lock_all(dual);
     const struct soma_dual_answer old = {.status = dual->kind->old_clear(dual)};
@@ -277,10 +313,11 @@ enum soma_status soma__dual_clear(struct dual *dual)
 
 uint64_t soma__dual_count(struct dual *dual)
 {
-    const bool compared = chosen(dual, SOMA_DUAL_COUNT);
+    const bool both = dual->kind->old_has(dual, SOMA_DUAL_COUNT);
+    count_call(dual, SOMA_DUAL_COUNT);
+    const bool compared = both && chosen(dual, SOMA_DUAL_COUNT);
     struct soma_dual_answer old = {.told = true};
     struct soma_dual_answer soma = {.told = true};
-    const bool both = dual->kind->old_has(dual, SOMA_DUAL_COUNT);
     lock_all(dual);
     soma.word = core_count(dual->core);
     old.word = both ? dual->kind->old_count(dual) : soma.word;
@@ -295,7 +332,6 @@ uint64_t soma__dual_count(struct dual *dual)
 struct check {
     struct dual *dual;
     struct soma_digest digest; /* of what the old map has; its count is of the entries that were given */
-    uint64_t shared;           /* keys of those that Soma has */
     uint64_t differing;
     bool by_digest;
 };
@@ -324,7 +360,6 @@ static bool visit_old(struct soma_bytes key, struct soma_bytes value, void *ctx)
     struct dual_said soma = {.told = false};
     soma_read_enter();
     dual->kind->soma_do(dual, &request, &soma);
-    check->shared += soma.status == SOMA_OK;
     check_said(check, key, &old, &soma);
     soma_read_exit();
     return true;
@@ -359,6 +394,8 @@ static enum soma_status check_rest(struct check *check)
     struct dual_copy has = {.large = NULL};
     while ((status = dual->kind->soma_next(cursor, &key)) == SOMA_OK) {
         status = dual->kind->old_copy(dual, key.value, &has);
+        if (status == SOMA_OK && has.status < 0)
+            status = has.status;
         if (status < 0)
             break;
         const struct soma__request request = {.verb = VERB_GET, .key = key.value};
@@ -378,7 +415,7 @@ static enum soma_status check_walk(struct check *check)
 {
     struct dual *dual = check->dual;
     const uint64_t count = core_count(dual->core);
-    const enum soma_status status = count == check->shared ? SOMA_OK : check_rest(check);
+    const enum soma_status status = check_rest(check);
     if (status != SOMA_OK || check->differing > 0 || count == check->digest.count)
         return status;
     check->differing = 1; /* a key twice */
@@ -396,7 +433,7 @@ enum soma_status soma__dual_check(struct dual *dual, enum soma_dual_how how, uin
     struct check check = {.dual = dual, .by_digest = how == SOMA_DUAL_BY_DIGEST};
     if (!dual->kind->old_has(dual, SOMA_DUAL_CHECK) || (check.by_digest && !(dual->core->flags & SOMA_DIGEST)))
         return SOMA_E_UNSUPPORTED;
-    count_one(&tally(dual)->calls[check.by_digest ? SOMA_DUAL_DIGEST : SOMA_DUAL_CHECK]);
+    count_call(dual, check.by_digest ? SOMA_DUAL_DIGEST : SOMA_DUAL_CHECK);
     lock_all(dual);
     enum soma_status status = dual->kind->old_walk(dual, visit_old, &check);
     if (status >= 0)

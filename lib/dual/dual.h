@@ -25,6 +25,7 @@
 
 /* A value's copy. */
 struct dual_copy {
+    enum soma_status status; /* what the old map has answered, if it is an error */
     bool present;
     struct soma_bytes bytes;
     uint64_t room[32];
@@ -67,7 +68,8 @@ struct dual;
 /* What a kind of pair is. */
 struct dual_kind {
     bool words;
-    /* The old map's value, which the table's functions need or which is to be told. SOMA_E_NOMEM, or what else the old map answers. */
+    /* The old map's value, which the table's functions need or which is to be told; an error of the old map stands in the copy.
+     * SOMA_E_NOMEM: no memory for it. */
     enum soma_status (*old_copy)(struct dual *dual, struct soma_bytes key, struct dual_copy *copy);
     /* `has`: what old_copy() found, or NULL if it was not asked. */
     void (*old_do)(struct dual *dual, const struct soma__request *request, const struct dual_copy *has,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* u64.c - pairs of byte maps: see dual.h. */
+/* map.c - pairs of byte maps: see dual.h. */
 #include "dual/dual.h"
 
 #include <soma/cursor.h>
@@ -64,10 +64,11 @@ static enum soma_status old_copy(struct dual *dual, struct soma_bytes key, struc
         if (!room)
             return SOMA_E_NOMEM;
         const enum soma_status status = pair_of(dual)->table.get(dual->old, key, room, cap, &len);
+        copy->status = status < 0 ? status : SOMA_OK;
         copy->present = status == SOMA_OK;
         copy->bytes.len = copy->present ? len : 0;
-        if (status < 0 || !copy->present || len <= cap)
-            return status < 0 ? status : SOMA_OK;
+        if (!copy->present || len <= cap)
+            return SOMA_OK;
     }
 }
 
@@ -84,6 +85,10 @@ static void old_derived(struct dual *dual, const struct soma__request *request, 
                         struct dual_said *said)
 {
     const struct soma_dual_map_old *table = &pair_of(dual)->table;
+    if (has->status < 0) {
+        say_copy(said, has->status, has);
+        return;
+    }
     const struct soma__decision decision = soma__decide(request, has->present, has->bytes, 0);
     enum soma_status done = SOMA_OK;
     struct soma_bytes value = request->value;

@@ -10,6 +10,8 @@
 
 #include <soma_config.h>
 
+#include "base/atom.h"
+#include "base/clock.h"
 #include "mem/mem.h"
 
 #if HAVE_BACKTRACE
@@ -153,9 +155,36 @@ size_t soma_dual_format(const struct soma_dual_difference *difference, char *buf
     return text.len;
 }
 
+/* ---- A log ---- */
+
+/* Of each map, so many are all logged; of those behind them, of whatever map, one in this time. */
+#define FIRST 100
+#define APART_NS 1000000000
+
+static struct atom logged_ns; /* when the last of those was */
+static struct atom left_out;  /* since then */
+
+/* order DUAL-2 relaxed | value only: of threads that come at once, the swap lets one | pairs: DUAL-2 */
+static bool is_due(const struct soma_dual_difference *difference)
+{
+    if (difference->number <= FIRST)
+        return true;
+    const uint64_t now = soma__now_ns();
+    uint64_t last = atom_load_rlx(&logged_ns);
+    if (now >= last + APART_NS && atom_cas_rlx(&logged_ns, &last, now))
+        return true;
+    atom_add_rlx(&left_out, 1);
+    return false;
+}
+
 void soma_dual_log(const struct soma_dual_difference *difference, void *ctx)
 {
+    if (!is_due(difference))
+        return;
     FILE *file = ctx ? ctx : stderr;
+    uint64_t missing = atom_load_rlx(&left_out);             /* DUAL-2 */
+    if (missing > 0 && atom_cas_rlx(&left_out, &missing, 0)) /* DUAL-2 */
+        (void)fprintf(file, "soma dual: %" PRIu64 " not shown\n", missing);
     char few[LINES];
     const size_t len = soma_dual_format(difference, few, sizeof few);
     char *all = len < sizeof few ? NULL : soma__mem_alloc(len + 1);

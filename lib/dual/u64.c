@@ -66,8 +66,9 @@ static enum soma_status old_copy(struct dual *dual, struct soma_bytes key, struc
 {
     uint64_t *word = soma__dual_copy_room(copy, sizeof *word);
     const enum soma_status status = pair_of(dual)->table.get(dual->old, soma__word_of(key), word);
+    copy->status = status < 0 ? status : SOMA_OK;
     copy->present = status == SOMA_OK;
-    return status < 0 ? status : SOMA_OK;
+    return SOMA_OK;
 }
 
 /* What the table lacks, from what the key has, put and remove. */
@@ -75,6 +76,10 @@ static void old_derived(struct dual *dual, const struct soma__request *request, 
                         struct dual_said *said)
 {
     const struct soma_dual_u64_old *table = &pair_of(dual)->table;
+    if (has->status < 0) {
+        say(said, has->status);
+        return;
+    }
     const struct soma__decision decision = soma__decide(request, has->present, has->bytes, 0);
     enum soma_status done = SOMA_OK;
     if (decision.remove)

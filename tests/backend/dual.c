@@ -11,6 +11,7 @@
 #include <soma/dual.h>
 #include <soma/soma.h>
 
+#include "pin.h"
 #include "refuse.h"
 #include "support.h"
 
@@ -25,6 +26,7 @@ enum fault {
     STALE,  /* of every thousandth key, the value before */
     DOUBLE, /* a walk gives a key twice */
     ROTTEN, /* the statuses of put are wrong */
+    FAILS,  /* get, of every thousandth key */
 };
 
 struct old {
@@ -57,6 +59,8 @@ static void old_free(struct old *old)
 static enum soma_status get(void *arg, uint64_t key, uint64_t *value)
 {
     struct old *old = arg;
+    if (old->fault == FAILS && key % 1000 == 7)
+        return SOMA_E_NOMEM;
     if (old->fault == STALE && key % 1000 == 7 && soma_any_u64_get(old->before, key, value) == SOMA_OK)
         return SOMA_OK;
     return soma_any_u64_get(old->words, key, value);
@@ -152,6 +156,9 @@ static const struct soma_dual_u64_old all = {.get = get,
 
 static enum soma_status map_get(void *arg, struct soma_bytes key, void *buf, size_t cap, size_t *len)
 {
+    const struct old *old = arg;
+    if (old->fault == FAILS && key.len > 0 && ((const char *)key.data)[key.len - 1] == '7')
+        return SOMA_E_NOMEM;
     return soma_any_map_get_copy(((struct old *)arg)->bytes, key.data, key.len, buf, cap, len);
 }
 
@@ -372,6 +379,46 @@ static void stale(const void *arg)
     old_free(old);
 }
 
+/* What the old side cannot look up is its answer, which Soma's is compared with; it stops nothing. */
+static void fails(const void *arg)
+{
+    const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
+    const bool old_answers = mode == SOMA_DUAL_OLD_ANSWERS;
+    struct old *old = old_new(FAILS);
+    struct told told = {.count = 0};
+    const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
+    soma_dual_u64 *pair = pair_new(old, &few, options);
+    for (uint64_t key = 0; key < KEYS; key++)
+        EXPECT_EQ(soma_dual_u64_put(pair, key, key + 1, NULL), SOMA_INSERTED);
+    for (uint64_t key = 0; key < KEYS; key++) {
+        uint64_t value = 0;
+        const enum soma_status status = soma_dual_u64_get(pair, key, &value);
+        EXPECT_EQ(status, old_answers && key % 1000 == 7 ? SOMA_E_NOMEM : SOMA_OK);
+        EXPECT_EQ(value, status == SOMA_OK ? key + 1 : 0);
+    }
+    EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_GET]), KEYS / 1000);
+    EXPECT_EQ(soma_dual_u64_put_new(pair, 7, 1, NULL), old_answers ? SOMA_E_NOMEM : SOMA_EXISTS);
+    EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_PUT_NEW]), 1);
+    EXPECT_EQ(soma_dual_u64_put_new(pair, 8, 1, NULL), SOMA_EXISTS);
+    EXPECT_EQ(atomic_load(&told.count), KEYS / 1000 + 1);
+    EXPECT_EQ(soma_dual_u64_check(pair, SOMA_DUAL_BY_WALK, NULL), SOMA_E_NOMEM);
+    soma_dual_map *bytes;
+    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
+        abort();
+    EXPECT_EQ(soma_dual_map_put(bytes, "k7", 2, "v", 1, NULL),
+              SOMA_INSERTED); /* the old side can do that without a look */
+    EXPECT_EQ(soma_dual_map_get_copy(bytes, "k7", 2, NULL, 0, NULL), old_answers ? SOMA_E_NOMEM : SOMA_OK);
+    EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_GET]), KEYS / 1000 + 1);
+    EXPECT_EQ(soma_dual_map_replace(bytes, "k7", 2, "w", 1, NULL), old_answers ? SOMA_E_NOMEM : SOMA_REPLACED);
+    EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_REPLACE]), 1);
+    EXPECT_EQ(soma_dual_map_remove(bytes, "k7", 2, NULL), SOMA_REMOVED);
+    EXPECT_EQ(atomic_load(&told.count), KEYS / 1000 + 3);
+    verified(KEYS);
+    soma_dual_map_free(bytes);
+    soma_dual_u64_free(pair);
+    old_free(old);
+}
+
 /* Wrong statuses, a key twice in a walk, and what passes by the pair. */
 static void others(const void *arg)
 {
@@ -390,6 +437,10 @@ static void others(const void *arg)
     EXPECT_EQ(differing, 1);
     EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_COUNT]), 1);
     soma_any_u64_remove(old->words, 7, NULL);
+    old->fault = DOUBLE; /* as many entries as Soma has, and one key less */
+    EXPECT_EQ(soma_dual_u64_check(pair, SOMA_DUAL_BY_WALK, &differing), SOMA_OK);
+    EXPECT_EQ(differing, 1);
+    EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_CHECK]), 1);
     soma_any_u64_put(old->words, 1007, 1, NULL);
     soma_any_u64_put(old->words, 2007, 1, NULL);
     EXPECT_EQ(soma_dual_u64_check(pair, SOMA_DUAL_BY_WALK, &differing), SOMA_OK);
@@ -402,6 +453,146 @@ static void others(const void *arg)
     EXPECT_EQ(differing, 0);
     verified(200);
     soma_dual_u64_free(pair);
+    old_free(old);
+}
+
+/* ---- Retired calls that use the pair ---- */
+
+#define CLEARED UINT64_C(20000)
+
+static atomic_ullong looked;
+
+static void look(void *pair)
+{
+    (void)soma_dual_u64_get(pair, 1, NULL);
+    (void)soma_dual_u64_remove(pair, CLEARED + 1, NULL);
+    atomic_fetch_add(&looked, 1);
+}
+
+/* All mutexes of the pair are held while both sides are cleared: what others have retired waits until then, and at a cap too small
+ * for what is cleared nothing is refused. */
+static void clear_retires(const void *arg)
+{
+    const uint64_t cap = *(const uint64_t *)arg;
+    struct old *old = old_new(SOUND);
+    struct told told = {.count = 0};
+    const struct soma_dual_options options = {.rate = 1, .difference = note, .ctx = &told};
+    const struct soma_u64_options soma = {.deferred_bytes_max = cap};
+    soma_dual_u64 *pair;
+    if (soma_dual_u64_new(&options, &soma, &all, old, &pair) != SOMA_OK)
+        abort();
+    for (uint64_t key = 0; key < CLEARED; key++)
+        soma_dual_u64_put(pair, key, key, NULL);
+    struct pin pin;
+    atomic_store(&looked, 0);
+    pin_start(&pin);
+    for (int i = 0; i < 1000; i++)
+        EXPECT_EQ(soma_retire(look, pair), SOMA_OK);
+    EXPECT_EQ(atomic_load(&looked), 0);
+    pin_stop(&pin);
+    watchdog(20);
+    EXPECT_EQ(soma_dual_u64_clear(pair), SOMA_OK);
+    EXPECT(atomic_load(&looked) > 0); /* behind the mutexes */
+    struct soma_stats stats = {.struct_size = sizeof stats};
+    EXPECT_EQ(soma_u64_stats(soma_dual_u64_raw(pair), &stats), SOMA_OK);
+    EXPECT(stats.deferred_bytes <= cap);
+    EXPECT_EQ(soma_dual_u64_count_approx(pair), 0);
+    for (uint64_t key = 0; key < 1000; key++) {
+        EXPECT_EQ(soma_dual_u64_put(pair, key, key, NULL), SOMA_INSERTED);
+        EXPECT_EQ(soma_dual_u64_remove(pair, key, NULL), SOMA_REMOVED);
+    }
+    soma_barrier_wait();
+    watchdog(0);
+    EXPECT_EQ(atomic_load(&looked), 1000);
+    EXPECT_EQ(atomic_load(&told.count), 0);
+    verified(CLEARED);
+    soma_dual_u64_free(pair);
+    old_free(old);
+}
+
+/* ---- What may be done where a difference is told ---- */
+
+static void open_view(const struct soma_dual_difference *difference, void *ctx)
+{
+    struct told *told = ctx;
+    soma_u64 *map;
+    soma_view *view;
+    atomic_fetch_add(&told->count, 1);
+    if (soma_u64_new(NULL, &map) != SOMA_OK)
+        abort();
+    const enum soma_status status = soma_u64_view_open(map, &view);
+    EXPECT_EQ(status, SOMA_OK);
+    if (status == SOMA_OK)
+        soma_view_close(view);
+    soma_u64_free(map);
+    if (difference->words)
+        return;
+    EXPECT(difference->old.bytes.len == 3 && memcmp(difference->old.bytes.data, "two", 3) == 0);
+    const char *bytes = difference->soma.bytes.data;
+    atomic_fetch_add(&told->strange, difference->soma.bytes.len);
+    for (size_t i = 0; i < difference->soma.bytes.len; i++)
+        EXPECT_EQ(bytes[i], 'b');
+}
+
+/* It is not inside a section any more, so it may wait; and what Soma has said is there all the same. */
+static void told_outside(const void *arg)
+{
+    const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
+    struct old *old = old_new(LOSES);
+    struct told told = {.count = 0};
+    const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = open_view, .ctx = &told};
+    soma_dual_u64 *pair = pair_new(old, &few, options);
+    soma_dual_u64_put(pair, 7, 1, NULL);
+    soma_dual_u64_get(pair, 7, NULL);
+    EXPECT_EQ(atomic_load(&told.count), 1);
+    soma_dual_map *bytes;
+    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
+        abort();
+    char big[1500];
+    memset(big, 'b', sizeof big);
+    soma_dual_map_put(bytes, "k", 1, "two", 3, NULL);
+    soma_map_put(soma_dual_map_raw(bytes), "k", 1, big, sizeof big, NULL); /* behind the pair's back */
+    char out[1500] = "";
+    size_t len = 0;
+    EXPECT_EQ(soma_dual_map_get_copy(bytes, "k", 1, out, sizeof out, &len), SOMA_OK);
+    EXPECT_EQ(len, mode == SOMA_DUAL_OLD_ANSWERS ? 3 : sizeof big);
+    EXPECT(memcmp(out, mode == SOMA_DUAL_OLD_ANSWERS ? "two" : big, len) == 0);
+    EXPECT_EQ(atomic_load(&told.strange), sizeof big);
+    EXPECT_EQ(atomic_load(&told.count), 2);
+    verified(3);
+    soma_dual_map_free(bytes);
+    soma_dual_u64_free(pair);
+    old_free(old);
+}
+
+static void note_len(const struct soma_dual_difference *difference, void *ctx)
+{
+    *(size_t *)ctx = difference->soma.bytes.len;
+}
+
+/* Without memory for a copy, what is told is cut. */
+static void told_without_memory(const void *arg)
+{
+    (void)arg;
+    struct old *old = old_new(SOUND);
+    size_t told = 0;
+    const struct soma_dual_options options = {.rate = 1, .difference = note_len, .ctx = &told};
+    soma_dual_map *bytes;
+    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
+        abort();
+    char big[1500];
+    memset(big, 'b', sizeof big);
+    soma_dual_map_put(bytes, "k", 1, "two", 3, NULL);
+    soma_map_put(soma_dual_map_raw(bytes), "k", 1, big, sizeof big, NULL);
+    atomic_store(&left, 0);
+    const enum soma_status status = soma_dual_map_get_copy(bytes, "k", 1, NULL, 0, NULL);
+    atomic_store(&left, -1);
+    EXPECT_EQ(status, SOMA_OK);
+    EXPECT_EQ(told, 256);
+    EXPECT_EQ(soma_dual_map_get_copy(bytes, "k", 1, NULL, 0, NULL), SOMA_OK);
+    EXPECT_EQ(told, sizeof big);
+    verified(2);
+    soma_dual_map_free(bytes);
     old_free(old);
 }
 
@@ -655,6 +846,46 @@ static void logs(const void *arg)
     verified(2);
 }
 
+#define LOGGED 10000
+
+/* A log of very many is bounded in its lines; those left out are counted in it, and all in the counters. */
+static void logs_few(const void *arg)
+{
+    (void)arg;
+    FILE *file = tmpfile();
+    if (!file)
+        abort();
+    struct old *old = old_new(LOSES);
+    soma_dual_u64 *pair =
+        pair_new(old, &few, (struct soma_dual_options){.rate = 1, .difference = soma_dual_log, .ctx = file});
+    soma_dual_u64_put(pair, 7, 9, NULL);
+    const double start = now_seconds();
+    for (int i = 0; i < LOGGED; i++)
+        soma_dual_u64_get(pair, 7, NULL);
+    const double seconds = now_seconds() - start;
+    sleep_ms(1100);
+    soma_dual_u64_get(pair, 7, NULL);
+    struct soma_dual_counters counters;
+    soma_dual_u64_counters(pair, &counters);
+    EXPECT_EQ(counters.differences[SOMA_DUAL_GET], LOGGED + 1);
+    rewind(file);
+    char line[512];
+    uint64_t shown = 0;
+    uint64_t missing = 0;
+    while (fgets(line, sizeof line, file)) {
+        unsigned long long number = 0;
+        shown += strncmp(line, "soma dual: difference ", 22) == 0;
+        if (strstr(line, " not shown\n") && sscanf(line, "soma dual: %llu", &number) == 1)
+            missing += number;
+    }
+    EXPECT(shown >= 101 && (double)shown <= 102 + seconds);
+    EXPECT_EQ(shown + missing, LOGGED + 1);
+    (void)fclose(file);
+    soma_dual_u64_free(pair);
+    old_free(old);
+    verified(shown);
+}
+
 static void arguments(const void *arg)
 {
     (void)arg;
@@ -669,9 +900,14 @@ static void arguments(const void *arg)
         {.rate = 1.5}, {.rate = -1}, {.mode = (enum soma_dual_mode)7}, {.struct_size = 3}};
     for (int i = 0; i < 4; i++)
         EXPECT_EQ(soma_dual_u64_new(&bad[i], NULL, &few, old, &pair), SOMA_E_INVALID);
-    EXPECT_EQ(soma_dual_u64_new(NULL, NULL, &few, old, &pair), SOMA_OK);
+    EXPECT_EQ(soma_dual_u64_new(&(struct soma_dual_options){.rate = 1}, NULL, &few, old, &pair), SOMA_OK);
     EXPECT_EQ(soma_u64_get(soma_dual_u64_raw(pair), 5, NULL), SOMA_OK); /* what was there was taken over */
     EXPECT_EQ(soma_dual_u64_clear(pair), SOMA_E_UNSUPPORTED);
+    EXPECT_EQ(soma_dual_u64_count_approx(pair), 1);
+    struct soma_dual_counters counters;
+    soma_dual_u64_counters(pair, &counters);
+    EXPECT_EQ(counters.calls[SOMA_DUAL_COUNT], 1);
+    EXPECT_EQ(counters.compared[SOMA_DUAL_COUNT], 0); /* there is nothing to compare it with */
     EXPECT_EQ(soma_dual_u64_check(pair, (enum soma_dual_how)9, NULL), SOMA_E_INVALID);
     EXPECT_EQ(soma_dual_u64_check(pair, SOMA_DUAL_BY_DIGEST, NULL), SOMA_E_UNSUPPORTED);
     EXPECT_EQ(soma_dual_u64_update(pair, 1, NULL, NULL), SOMA_E_INVALID);
@@ -695,7 +931,14 @@ int main(int argc, char **argv)
         {"loses-old", loses, &old_answers},
         {"loses-soma", loses, &soma_answers},
         {"stale", stale, NULL},
+        {"fails-old", fails, &old_answers},
+        {"fails-soma", fails, &soma_answers},
         {"others", others, NULL},
+        {"clear-retires", clear_retires, &(const uint64_t){SOMA_DEFERRED_BYTES_DEFAULT}},
+        {"clear-at-cap", clear_retires, &(const uint64_t){UINT64_C(64) << 10}},
+        {"told-outside-old", told_outside, &old_answers},
+        {"told-outside-soma", told_outside, &soma_answers},
+        {"told-without-memory", told_without_memory, NULL},
         {"rates", rates, NULL},
         {"unsampled", unsampled, NULL},
         {"bytes-old", bytes_calls, &old_answers},
@@ -705,6 +948,7 @@ int main(int argc, char **argv)
         {"refused-soma", refused, &soma_answers},
         {"texts", texts, NULL},
         {"logs", logs, NULL},
+        {"logs-few", logs_few, NULL},
         {"arguments", arguments, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
