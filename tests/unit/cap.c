@@ -744,14 +744,14 @@ static void stall_of_ones_own(const void *untold)
 static struct {
     sem_t inside;
     sem_t over;
-} stay;
+} remain;
 
-static void stay_inside(unsigned index, void *arg)
+static void remain_inside(unsigned index, void *arg)
 {
     (void)index, (void)arg;
     soma_read_enter();
-    sem_post(&stay.inside);
-    while (sem_wait(&stay.over) != 0)
+    sem_post(&remain.inside);
+    while (sem_wait(&remain.over) != 0)
         ;
     soma_read_exit();
 }
@@ -774,10 +774,10 @@ static void stall_held_back(const void *unused)
     EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
     for (uint64_t key = 0; key < 3 * 2 * SOMA__CHUNK_ITEMS; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
-    sem_init(&stay.inside, 0, 0);
-    sem_init(&stay.over, 0, 0);
-    crew_start(&reader, 1, stay_inside, NULL);
-    while (sem_wait(&stay.inside) != 0)
+    sem_init(&remain.inside, 0, 0);
+    sem_init(&remain.over, 0, 0);
+    crew_start(&reader, 1, remain_inside, NULL);
+    while (sem_wait(&remain.inside) != 0)
         ;
     soma__work_hold();
     remove_some(map, 0);
@@ -790,7 +790,7 @@ static void stall_held_back(const void *unused)
     soma__work_resume();
     remove_some(map, 4 * SOMA__CHUNK_ITEMS);
     EXPECT_EQ(told.times, 1);
-    sem_post(&stay.over);
+    sem_post(&remain.over);
     crew_join(&reader);
     soma_u64_free(map);
     soma_barrier_wait();
