@@ -21,8 +21,7 @@
  * TLS. The default address lets in what runs on this machine only. For others, put a proxy in front, or use a tunnel.
  * A web page from elsewhere in a browser on this machine is kept out: requests must name an address in numbers, `localhost`, or one of the
  * options' `names`, else the answer is 421.
- * At most 32 connections are served at a time, and one that is idle for 15 seconds is closed. One that says something now and then is not, so
- * 32 such, from whoever reaches the port, keep all others waiting, /healthz included.
+ * At most 32 connections are served at a time: when one more comes, the oldest is closed. One that is idle for 15 seconds is, too.
  * fork: the child has no server; it must not use the handle.
  */
 #ifndef SOMA_HTTP_H

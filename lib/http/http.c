@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include <soma/http.h>
 #include <soma/metrics.h>
@@ -21,9 +22,18 @@
 
 #include "http/page.h"
 
-/* Connections at a time, and how long one may be idle: browsers and scrapers come seldom. */
+/* Connections at a time, and how long one may be idle: browsers and scrapers come seldom. When one more comes, the oldest goes, so that nobody
+ * can keep others out by staying. So some more are let in, until those that are to go have gone. */
 #define CONNECTIONS_MOST 32
+#define CONNECTIONS_SPARE 32
 #define IDLE_SECONDS 15
+
+/* A connection that is open; by the server's thread only. */
+struct caller {
+    int fd;
+    uint64_t number; /* in their order, from 1; 0: none is here */
+    bool leaving;
+};
 
 struct shown {
     struct shown *next;
@@ -38,6 +48,8 @@ struct soma_http {
     uint64_t stall_ns;
     char *page;  /* constant */
     char *names; /* that it goes by besides; constant */
+    struct caller callers[CONNECTIONS_MOST + CONNECTIONS_SPARE];
+    uint64_t called; /* connections so far */
     pthread_mutex_t lock;
     pthread_cond_t let_go;
     struct shown *first; /* under the lock */
@@ -323,6 +335,46 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *connection, cons
                          MHD_create_response_from_buffer(strlen(http->page), http->page, MHD_RESPMEM_PERSISTENT));
 }
 
+/* ---- Connections ---- */
+
+/* If there are too many, the oldest is shut, which its owner notices as if the other side had. */
+static void make_room(struct soma_http *http)
+{
+    struct caller *oldest = NULL;
+    unsigned staying = 0;
+    for (unsigned i = 0; i < CONNECTIONS_MOST + CONNECTIONS_SPARE; i++) {
+        struct caller *caller = &http->callers[i];
+        if (caller->number == 0 || caller->leaving)
+            continue;
+        staying++;
+        if (!oldest || caller->number < oldest->number)
+            oldest = caller;
+    }
+    if (staying > CONNECTIONS_MOST) {
+        oldest->leaving = true;
+        (void)shutdown(oldest->fd, SHUT_RDWR);
+    }
+}
+
+/* Told of each connection that comes or goes. Of one that goes before its socket is closed, and before its place counts as free: so a place is
+ * there for who comes. */
+static void comes_or_goes(void *ctx, struct MHD_Connection *connection, void **place,
+                          enum MHD_ConnectionNotificationCode what)
+{
+    struct soma_http *http = ctx;
+    struct caller *caller = http->callers;
+    if (what == MHD_CONNECTION_NOTIFY_CLOSED) {
+        *(struct caller *)*place = (struct caller){0};
+        return;
+    }
+    while (caller->number != 0)
+        caller++;
+    *caller = (struct caller){.fd = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd,
+                              .number = ++http->called};
+    *place = caller;
+    make_room(http);
+}
+
 /* ---- The page ---- */
 
 /* Where the title goes. */
@@ -394,7 +446,8 @@ static struct MHD_Daemon *start_daemon(struct soma_http *http, const union addre
     const unsigned v6 = address->any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0;
     struct MHD_Daemon *daemon = MHD_start_daemon(
         MHD_USE_AUTO_INTERNAL_THREAD | v6, 0, NULL, NULL, answer, http, MHD_OPTION_SOCK_ADDR, &address->any,
-        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST + CONNECTIONS_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
+        MHD_OPTION_NOTIFY_CONNECTION, comes_or_goes, http, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return daemon;
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <soma/http.h>
@@ -35,7 +36,8 @@ static char *ask(unsigned port, const char *method, const char *path, const char
     const int len = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\n%sConnection: close\r\n%s\r\n", method, path,
                              host, headers);
     const int fd = connect_to(port);
-    if (fd < 0)
+    const struct timeval patience = {.tv_sec = 10};
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) != 0)
         return NULL;
     size_t got = 0;
     char *answer = need(1, 1 << 20);
@@ -198,6 +200,48 @@ static void hosts(const void *setup)
         soma_http_stop_wait(http[server]);
     }
     free(long_name);
+}
+
+/* ---- Connections that stay ---- */
+
+/* Whether anything comes within some seconds; 0 bytes: the other side has shut the connection. */
+static bool hears(int fd, const char *words)
+{
+    char answer[2000] = "";
+    const ssize_t n = read(fd, answer, sizeof answer - 1);
+    return n >= 0 && (*words ? strstr(answer, words) != NULL : n == 0);
+}
+
+/* Who connects and does not come to the point cannot keep others out, and goes when there are too many. */
+static void slow_connections(const void *setup)
+{
+    enum {
+        SLOW = 150,
+        KEPT = 20, /* fewer than are served at a time */
+    };
+    (void)setup;
+    soma_http *http = start(NULL);
+    const unsigned port = soma_http_port(http);
+    static const char begin[] = "GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n";
+    const struct timeval patience = {.tv_sec = 5};
+    int slow[SLOW];
+    for (int i = 0; i < SLOW; i++) {
+        slow[i] = connect_to(port);
+        EXPECT(slow[i] >= 0);
+        EXPECT_EQ(setsockopt(slow[i], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience), 0);
+        EXPECT_EQ(write(slow[i], begin, sizeof begin - 1), sizeof begin - 1);
+    }
+    EXPECT(answers(port, "GET", "/healthz", "", 200, "ok"));
+    EXPECT(answers(port, "GET", "/metrics", "", 200, "# EOF"));
+    for (int i = 0; i < SLOW; i++) {
+        if (i >= SLOW - KEPT)
+            EXPECT_EQ(write(slow[i], "\r\n", 2), 2);
+        if (i < SLOW - 2 * KEPT || i >= SLOW - KEPT)
+            EXPECT(hears(slow[i], i < SLOW - KEPT ? "" : "ok\n"));
+        close(slow[i]);
+    }
+    soma_http_stop_wait(http);
+    verified(SLOW);
 }
 
 /* ---- A request that takes its time ---- */
@@ -363,6 +407,7 @@ static const struct test_case cases[] = {
     {"arguments", arguments, NULL},
     {"pages", pages, NULL},
     {"hosts", hosts, NULL},
+    {"slow connections", slow_connections, NULL},
     {"removed twice", removed_twice, NULL},
     {"coming and going", coming_and_going, NULL},
     {"health", health, NULL},
