@@ -19,8 +19,8 @@
  *
  * Caveat: whoever reaches the port reads the maps' names and figures, never keys or values; there are no passwords and there is no
  * TLS. The default address lets in what runs on this machine only. For others, put a proxy in front, or use a tunnel.
- * A web page from elsewhere in a browser on this machine is kept out: requests must name an address in numbers, `localhost`, or one of the
- * options' `names`, else the answer is 421.
+ * While only this machine is let in, a web page from elsewhere in a browser on it is kept out: requests must name an address in numbers,
+ * `localhost`, or one of the options' `names`, else the answer is 421.
  * At most 32 connections are served at a time: when one more comes, the oldest is closed. One that is idle for 15 seconds is, too.
  * fork: the child has no server; it must not use the handle.
  */
@@ -50,7 +50,7 @@ struct soma_http_options {
     const char *title;   /**< of the page, UTF-8; NULL = "Soma" */
     /**
      * Host names that it may be asked by, besides addresses in numbers and `localhost`: separated by commas or spaces, without ports, in any
-     * case; `*` = any, which lets web pages in (above). NULL = none. For Prometheus that knows this machine by name, say.
+     * case; `*` = any, which lets web pages in (above). NULL = none, if only this machine reaches `address`, else any.
      */
     const char *names;
 };

@@ -430,6 +430,22 @@ static bool address_of(const struct soma_http_options *options, union address *o
     return inet_pton(AF_INET6, text, &out->v6.sin6_addr) == 1;
 }
 
+/* Whether only this machine reaches it: 127.0.0.0/8 or ::1. */
+static bool is_loopback(const union address *address)
+{
+    if (address->any.sa_family == AF_INET)
+        return ntohl(address->v4.sin_addr.s_addr) >> 24 == 127;
+    return IN6_IS_ADDR_LOOPBACK(&address->v6.sin6_addr);
+}
+
+/* Where other machines are let in, browsers on this one are no way round anything. */
+static const char *names_of(const struct soma_http_options *options, const union address *address)
+{
+    if (options->names)
+        return options->names;
+    return is_loopback(address) ? "" : "*";
+}
+
 static unsigned port_of(struct MHD_Daemon *daemon)
 {
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(daemon, MHD_DAEMON_INFO_BIND_PORT);
@@ -467,7 +483,7 @@ enum soma_status soma_http_start(const struct soma_http_options *options, soma_h
     pthread_cond_init(&http->let_go, NULL);
     http->stall_ns = given->stall_ns ? given->stall_ns : SOMA_STALL_NS_DEFAULT;
     http->page = page_with(given->title ? given->title : "Soma");
-    http->names = strdup(given->names ? given->names : "");
+    http->names = strdup(names_of(given, &address));
     const bool made = http->page && http->names;
     if (made)
         http->daemon = start_daemon(http, &address);

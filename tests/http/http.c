@@ -186,8 +186,9 @@ static void hosts(const void *setup)
     char *const long_name = need(1, 301);
     memset(long_name, 'a', 300);
     soma_http *http[] = {start(NULL), start(&(struct soma_http_options){.names = "worker-1,b.example.net,  c,"}),
-                         start(&(struct soma_http_options){.names = "other *"})};
-    for (size_t server = 0; server < 3; server++) {
+                         start(&(struct soma_http_options){.names = "other *"}),
+                         start(&(struct soma_http_options){.address = "0.0.0.0"})};
+    for (size_t server = 0; server < sizeof http / sizeof *http; server++) {
         const unsigned port = soma_http_port(http[server]);
         for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
             EXPECT(meant(port, numbers[i]));
