@@ -177,15 +177,17 @@ static void release_unclaim(struct soma__dir *dir)
     atom_store_rel(&dir->release_claim, 0);
 }
 
+/* The cursor is set back when the level is steady, not before: if the table has grown over it, who helps meanwhile would claim
+ * its buckets, and pass over them (S1). Between the two, buckets are set up as they are needed. */
 static void release_finish(struct soma__dir *dir, unsigned level)
 {
-    const uint64_t first = level_first(level);
-    if (atom_load_rlx(&dir->cursor) > first) /* DIR-5 */
-        atom_store_rlx(&dir->cursor, first); /* DIR-5 */
     uint64_t state;
     do {
         state = soma__dir_state(dir);
     } while (!soma__dir_state_swap(dir, state, dir_state(dir_m(state), 0, DIR_STEADY, 0)));
+    const uint64_t first = level_first(level);
+    if (atom_load_rlx(&dir->cursor) > first) /* DIR-5 */
+        atom_store_rlx(&dir->cursor, first); /* DIR-5 */
     SOMA_PROBE2(shrink_end, dir, level);
     soma__tally_count(dir->shape.list.tally, 0, EVENT_SHRINK);
 }

@@ -8,4 +8,7 @@
 /* One step of taking a level out, if one is going. */
 void probe_shrink_step(struct core *core);
 
+/* A share of growth, by a thread of each stripe. */
+void probe_help(struct core *core);
+
 #endif

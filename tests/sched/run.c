@@ -410,6 +410,11 @@ bool run_calls_ordered(void)
     return run.schedule->calls_ordered;
 }
 
+bool run_is_weak(void)
+{
+    return run.schedule->weak;
+}
+
 static void crashed(int signal)
 {
     run_failed("the library crashed: %s", signal == SIGFPE ? "arithmetic" : "an address that is none");

@@ -106,6 +106,8 @@ unsigned run_thread(void);
 void run_call_entered(void);
 void run_call_left(void);
 bool run_calls_ordered(void);
+/* Whether loads may answer older stores in this run. */
+bool run_is_weak(void);
 
 /* A crash of the library is a failure of the run, and not of the scheduler. */
 void run_catch_crashes(void);

@@ -100,6 +100,7 @@ enum scenario_flags {
     OWN = 1 << 10,      /* with POINTERS: who takes a value out, outside sections, waits for its readers and frees it */
     DIGESTS = 1 << 12,  /* the map keeps digests */
     OWNED = 1 << 11,    /* who takes a word out to which nothing is added owns what it stands for */
+    SET_UP = 1 << 13,   /* helping sets up all buckets: one thread helps at a time, and none stops in the middle */
 };
 
 struct scenario {

@@ -279,6 +279,13 @@ const struct scenario scenarios[] = {
      "grow; grow; put a",
      {"shrink", "grow; shrink", "put c; remove c; put d; get d"},
      NULL},
+    {"shrink-set-up",
+     "a level that is back, under a table that has grown over it, and who helps to set buckets up just then",
+     BOTH | SET_UP,
+     "grow; grow; put a; put b; remove b; put b; remove b; put b; remove b; put b; enter; shrink; exit; step; step; "
+     "grow",
+     {"step; step; step; step; step; step; step; step", "put d; remove d; put d; remove d", "get a; get b"},
+     NULL},
     {"shrink-reserve",
      "a level that leaves by itself while somebody reserves it",
      BOTH,

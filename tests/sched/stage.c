@@ -1584,6 +1584,21 @@ static void check_reserved(struct stage *stage)
         run_failed("2^%" PRIu64 " buckets are reserved, and there are 2^%u", dir->floor_log2.word, m);
 }
 
+/* Helping sets up every bucket, those of a level that has come back, too. In a weak run who helps may not have heard that it
+ * has: then they wait until they are needed. */
+static void check_set_up(struct stage *stage)
+{
+    const struct soma__dir *dir = &core_of(stage)->dir;
+    if ((stage->flags & SET_UP) == 0 || run_is_weak())
+        return;
+    for (int i = 0; i < BUCKETS_SEEN; i++)
+        probe_help(core_of(stage));
+    for (uint64_t i = 0; i < UINT64_C(1) << dir_m(dir->state.word); i++) {
+        if (!soma__edge_starts(soma__dir_bucket_at(dir, i)->word))
+            run_failed("bucket %" PRIu64 " of 2^%u is not set up", i, dir_m(dir->state.word));
+    }
+}
+
 /* A level that can go does, and leaves nothing behind. */
 static void check_shrinks(struct stage *stage)
 {
@@ -1625,6 +1640,7 @@ static void stage_check(void *arg)
     views_end(stage);
     check_records();
     check_reserved(stage);
+    check_set_up(stage);
     check_shrinks(stage);
     check_list(stage, true);
     unsigned retires;
