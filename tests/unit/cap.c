@@ -740,6 +740,7 @@ static void stall_of_ones_own(const void *untold)
 }
 
 #define STALL_MS 20
+#define SOME ((uint64_t)2 * SOMA__CHUNK_ITEMS) /* removals that close a batch */
 
 static struct {
     sem_t inside;
@@ -758,7 +759,7 @@ static void remain_inside(unsigned index, void *arg)
 
 static void remove_some(soma_u64 *map, uint64_t first)
 {
-    for (uint64_t key = first; key < first + 2 * SOMA__CHUNK_ITEMS; key++)
+    for (uint64_t key = first; key < first + SOME; key++)
         EXPECT_EQ(soma_u64_remove(map, key, NULL), SOMA_REMOVED);
 }
 
@@ -772,7 +773,7 @@ static void stall_held_back(const void *unused)
     const struct soma_u64_options options = {
         .stall_ns = STALL_MS * UINT64_C(1000000), .stall = note_stall, .ctx = &told};
     EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
-    for (uint64_t key = 0; key < 3 * 2 * SOMA__CHUNK_ITEMS; key++)
+    for (uint64_t key = 0; key < 3 * SOME; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
     sem_init(&remain.inside, 0, 0);
     sem_init(&remain.over, 0, 0);
@@ -785,10 +786,10 @@ static void stall_held_back(const void *unused)
     soma__grace_poll(cookie);
     sleep_ms(2 * STALL_MS);
     soma__grace_poll(cookie);
-    remove_some(map, 2 * SOMA__CHUNK_ITEMS);
+    remove_some(map, SOME);
     EXPECT_EQ(told.times, 0);
     soma__work_resume();
-    remove_some(map, 4 * SOMA__CHUNK_ITEMS);
+    remove_some(map, 2 * SOME);
     EXPECT_EQ(told.times, 1);
     sem_post(&remain.over);
     crew_join(&reader);
