@@ -66,7 +66,8 @@ static void note_stall(const struct soma_stall *stall, void *ctx)
     atomic_fetch_add(&run->told, 1);
 }
 
-/* A refused update must leave everything alone, and updates that let nothing go are not refused. */
+/* A refused update must leave everything alone, and updates that let nothing go are not refused, but for a few: where
+ * a removed entry stands in the way that nobody had room to take out. */
 static void check_refused(struct run *run, unsigned index, uint64_t key)
 {
     uint64_t value = 0;
@@ -76,9 +77,10 @@ static void check_refused(struct run *run, unsigned index, uint64_t key)
     EXPECT_EQ(value, run->last[key] * STEP);
     if (run->fresh[index] < FRESH_MOST && run->next[index] < IDS) {
         const uint64_t id = index * IDS + run->next[index]++;
-        run->stored[id] = 1;
-        EXPECT_EQ(put_outside(run->kind, run->map, FRESH_FIRST + id, id), SOMA_INSERTED);
-        run->fresh[index]++;
+        const enum soma_status status = put_outside(run->kind, run->map, FRESH_FIRST + id, id);
+        run->stored[id] = status == SOMA_INSERTED;
+        run->fresh[index] += status == SOMA_INSERTED;
+        EXPECT(status == SOMA_INSERTED || status == SOMA_E_LIMIT);
     }
     atomic_fetch_add(&run->refused, 1);
 }
@@ -151,6 +153,8 @@ static void stalled_reader(const void *arg)
     crew_run(WRITERS, write_on, &run);
     const uint64_t resident_now = resident_kib();
     EXPECT(atomic_load(&run.refused) > 0);
+    for (unsigned index = 0; index < WRITERS; index++)
+        EXPECT(run.fresh[index] > 0);
     if (!under_sanitizer() && !EXPECT(resident_now < resident + RESIDENT_KIB_MORE))
         printf("# %s: %u KiB more after %u refusals\n", run.kind->name, (unsigned)(resident_now - resident),
                (unsigned)atomic_load(&run.refused));
