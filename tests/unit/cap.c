@@ -647,8 +647,11 @@ static void words_asked_once(const void *waits)
     soma_u64 *map = NULL;
     uint64_t place = 0;
     size_t taken = 9;
-    const struct soma_u64_options options = {
-        .flags = waits ? SOMA_WAIT_AT_LIMIT : 0, .deferred_bytes_max = CAP, .value_retire = word_gone, .ctx = &seen};
+    const struct soma_u64_options options = {.seed = {1, 2},
+                                             .flags = waits ? SOMA_WAIT_AT_LIMIT : 0,
+                                             .deferred_bytes_max = CAP,
+                                             .value_retire = word_gone,
+                                             .ctx = &seen};
     EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
     for (uint64_t key = 0; key < KEYS; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
