@@ -70,14 +70,15 @@ enum soma_status soma__version_insert(struct core *core, struct soma__reader *se
 }
 
 /* Takes out the entry that the place leads to, frozen, and then the dead copy that stands for it, if nobody needs that.
- * Whoever comes by next does what cannot be done now. */
+ * Whoever comes by next does what cannot be done now; a walk that did not come as far as the copy has not let it go either. */
 static void take_out(struct core *core, struct soma__reader *self, struct soma__place *place, struct soma__node *dead)
 {
     const struct soma__list *list = &core->dir.shape.list;
     const struct soma__node *node = soma__edge_node(place->word);
     const uint64_t frozen = soma__edge_read(&node->edge);
     if (soma__order_unlink(list, self, place->prev, &place->word, frozen) != SOMA_OK) {
-        core->kind->walk_past(core, self, node);
+        if (!core->kind->walk_past(core, self, node))
+            core_version_kept(core, soma__stamp_death(&core->clock, soma__hash_read(dead), soma__stamps_at(dead)));
         return;
     }
     uint64_t edge = soma__edge_read(&dead->edge);

@@ -10,6 +10,7 @@
 #include "map/map_internal.h"
 #include "map/word.h"
 #include "support.h"
+#include "versions.h"
 
 /* ---- Entries that are deleted, and linked ---- */
 
@@ -93,6 +94,69 @@ static void deleted_bytes(const void *unused)
     }
     soma_map_free(map);
     EXPECT_EQ(gone, KEYS);
+}
+
+/* ---- A dead version that a walk does not come to ---- */
+
+enum {
+    DELETED = 1, /* the hashes, in their order */
+    BEFORE,
+    BETWEEN,
+    REMOVED,
+    SPENT
+};
+
+static uint64_t key_of(const soma_u64 *map, uint64_t hash)
+{
+    return soma__mix_inverse(soma__u64_mix(map), hash);
+}
+
+static struct soma__place place_of(soma_u64 *map, struct soma__reader *self, uint64_t hash)
+{
+    const struct soma__dir *dir = &map->core.dir;
+    struct soma__place place = {.prev = soma__dir_bucket(&map->core.dir, WORD_CELL_LOG2, self, hash)};
+    EXPECT_EQ(soma__dir_walk(dir, WORD_CELL_LOG2, self, hash, NULL, soma__before_word, &place), SOMA_OK);
+    EXPECT_EQ(soma__hash_read(soma__edge_node(place.word)), hash);
+    return place;
+}
+
+/* A removal of which the place changes; and there is no more room to retire what stands before that. */
+static void remove_disturbed(soma_u64 *map)
+{
+    const struct soma__section section = soma__section_enter();
+    struct soma__place place = place_of(map, section.self, REMOVED);
+    const struct soma__node *node = soma__edge_node(place.word);
+    EXPECT_EQ(soma__is_home(&map->core.dir, node), HAVE_CAS16);
+    EXPECT_EQ(soma_u64_put(map, key_of(map, BETWEEN), 0, NULL), SOMA_INSERTED);
+    freeze_only(&map->core, DELETED);
+    EXPECT_EQ(
+        soma__version_remove(&map->core, section.self, &place, soma__edge_read(&node->edge), soma__value_read(node)),
+        SOMA_OK);
+    soma__section_exit(section);
+}
+
+/* The view's dead version stands behind what there was no room for: it goes when the view has closed and there is room. */
+static void dead_not_come_to(const void *unused)
+{
+    const uint64_t hashes[] = {REMOVED, BEFORE, DELETED, SPENT}; /* two have room in their bucket */
+    (void)unused;
+    soma_u64 *map = NULL;
+    soma_view *view = NULL;
+    EXPECT_EQ(soma_u64_new(&(struct soma_u64_options){.deferred_bytes_max = 1}, &map), SOMA_OK);
+    for (unsigned i = 0; i < 4; i++)
+        EXPECT_EQ(soma_u64_put(map, key_of(map, hashes[i]), 0, NULL), SOMA_INSERTED);
+    if (HAVE_CAS16) /* else the removal itself takes all that the cap has */
+        EXPECT_EQ(soma_u64_remove(map, key_of(map, SPENT), NULL), SOMA_REMOVED);
+    EXPECT_EQ(soma_u64_view_open(map, &view), SOMA_OK);
+    remove_disturbed(map);
+    EXPECT_EQ(versions_of(map).dead, 1);
+    soma_view_close(view);
+    soma_barrier_wait();
+    EXPECT_EQ(soma_u64_shrink(map), SOMA_OK);
+    EXPECT_EQ(versions_of(map).dead, 0);
+    soma_u64_free(map);
+    soma_barrier_wait();
+    verified(2);
 }
 
 /* ---- A count that is seen in part ---- */
@@ -256,7 +320,7 @@ int main(int argc, char **argv)
         {"count-in-part", count_in_part, NULL},          {"another-size-longer", another_size, longer},
         {"another-size-shorter", another_size, shorter}, {"reserved-stays", reserved_stays, NULL},
         {"reservation-ends", reservation_ends, NULL},    {"bucket-is-ready", bucket_is_ready, NULL},
-        {"claim-left-behind", claim_left_behind, NULL},
+        {"claim-left-behind", claim_left_behind, NULL},  {"dead-not-come-to", dead_not_come_to, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
