@@ -1101,7 +1101,7 @@ static enum soma_status update_many(soma_map *map, decide_fn decide, struct batc
         const size_t before = batch->done;
         const struct soma__section section = soma__section_enter();
         status = update_flight(&map->core, section.self, decide, batch);
-        core_exit(&map->core, section);
+        core_exit_many(&map->core, section, batch->done - before);
         LEND_SOME(batch->old ? batch->old + before : NULL, batch->done - before, batch->there);
         tries = batch->done > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))

@@ -433,6 +433,29 @@ void core_left(struct core *core, struct soma__reader *self)
         report_stall(core);
 }
 
+/* Sees to a map. How long the thread rests then is told by the number of its section, mixed, from half to one and a half times as
+ * long as on average: in whatever rhythm a program goes through its maps, none of them is left out. */
+static void upkeep(struct core *core, struct soma__reader *self)
+{
+    const bool busy = sweep_pending(core) || dir_phase(soma__dir_state(&core->dir)) != DIR_STEADY;
+    const unsigned log2 = busy ? CORE_BUSY_LOG2 : CORE_IDLE_LOG2;
+    const uint64_t mixed = soma__section_number(self) * UINT64_C(0x9E3779B97F4A7C15);
+    if (self != &soma__reader_spare)
+        self->rest = ((int64_t)1 << (log2 - 1)) + (int64_t)(mixed >> (64 - log2));
+    core_tend(core, self, mixed);
+}
+
+void core_exit_slow(struct core *core, struct soma__section section)
+{
+    struct soma__reader *self = section.self;
+    if (self->due != DUE_NOTHING && self != &soma__reader_spare)
+        self->rest--;
+    if (self->rest < 0)
+        upkeep(core, self);
+    if (soma__section_end(section))
+        core_left(core, self);
+}
+
 /* Tries at the cap. Each lets some chunks go if their readers have left; if eight in a row do not help, some reader is
  * in the way, and the caller is told. */
 #define LIMIT_TRIES SIZED(8, 2)

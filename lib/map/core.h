@@ -32,6 +32,11 @@
 
 /* Insertions and removals of a stripe between shares of growth. */
 #define CORE_HELP_PERIOD SIZED(8, 2)
+/* A thread's sections with updates, of any map, from one that sees to a map whatever it has done to it to the next, on average,
+ * log2: */
+#define CORE_IDLE_LOG2 SIZED(8, 2)
+/* and where there is something to do. */
+#define CORE_BUSY_LOG2 SIZED(4, 1)
 /* A thread's shares of growth between looks for a grace period, without which homes stay empty. */
 #define CORE_LOOK_PERIOD SIZED(64, 1)
 /* Small tables look each time they help: they grow within a few insertions. */
@@ -278,10 +283,27 @@ ALWAYS_INLINE void core_again(struct core *core, const struct soma__reader *self
  * back. */
 void core_left(struct core *core, struct soma__reader *self);
 
+/* The end of an update's section, where there is more to do than to end it. */
+void core_exit_slow(struct core *core, struct soma__section section);
+
+/* Now and then it sees to the map. The count alone would not do: a removal takes back what an insertion has counted, and a new value
+ * counts nothing, but a table on its way down, and versions that wait for a sweep, may have no other updates to wait for. The spare
+ * record always has something due, so nobody counts there. */
 ALWAYS_INLINE void core_exit(struct core *core, struct soma__section section)
 {
-    if (UNLIKELY(soma__section_end(section)))
-        core_left(core, section.self);
+    struct soma__reader *self = section.self;
+    if (LIKELY(self->due == DUE_NOTHING && --self->rest >= 0))
+        soma__section_close(section);
+    else
+        core_exit_slow(core, section);
+}
+
+/* The same after so many updates. */
+ALWAYS_INLINE void core_exit_many(struct core *core, struct soma__section section, size_t n)
+{
+    if (section.self != &soma__reader_spare)
+        section.self->rest -= (int64_t)n;
+    core_exit(core, section);
 }
 
 /* What an attempt at an update answers when another update got in the way. Never leaves the map. */

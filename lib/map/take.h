@@ -46,7 +46,7 @@ ALWAYS_INLINE enum soma_status soma__take_all(struct core *core, struct soma__ta
         if (LIKELY(status == SOMA_OK))
             status = some(core, section.self, take);
         wanted = UNLIKELY(status == SOMA_E_LIMIT) ? section.self->wanted : 0;
-        core_exit(core, section);
+        core_exit_many(core, section, take->taken - before);
         tries = take->taken > before ? 0 : tries;
         if (status < 0 && core_retry(core, status, &tries))
             status = SOMA_OK;

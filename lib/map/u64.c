@@ -907,7 +907,7 @@ ALWAYS_INLINE enum soma_status update_many(soma_u64 *map, decide_fn decide, stru
         const size_t before = batch->done;
         const struct soma__section section = soma__section_enter();
         status = update_section(&map->core, section.self, decide, batch);
-        core_exit(&map->core, section);
+        core_exit_many(&map->core, section, batch->done - before);
         tries = batch->done > before ? 0 : tries;
         if (status < 0 && core_retry(&map->core, status, &tries))
             status = SOMA_OK;

@@ -75,6 +75,7 @@ struct soma__reader {
     uint64_t outer;               /* what the word becomes when the last of them ends; 0: it is not theirs */
     uint64_t due;                 /* enum soma__due: work to be done outside the section */
     bool at_limit;                /* with that work, everybody's open chunks are to be collected */
+    int64_t rest;                 /* sections with updates until one sees to its map whatever it has done; see core.h */
     uint64_t tended;              /* shares of growth that the thread has done; see core.c */
     uint64_t tickets[2];          /* numbers that it may give, from the first up to the second; see core.h */
     uint64_t side_word;           /* the thread's word when it last looked which side to use; see retire.c */
@@ -140,6 +141,12 @@ ALWAYS_INLINE void soma__section_close(struct soma__section section)
 {
     if (LIKELY(section.after != 0))
         atom_store_rel(&section.self->word, section.after);
+}
+
+/* A number that goes on with each of the thread's sections; 0 without a record. Inside one. */
+ALWAYS_INLINE uint64_t soma__section_number(const struct soma__reader *self)
+{
+    return atom_load_rlx(&self->word); /* RCU-7 */
 }
 
 /* Ends a lookup's section. */

@@ -25,7 +25,8 @@
 #include "rcu/private.h"
 
 __thread struct soma__reader *soma__self __attribute__((tls_model("initial-exec")));
-struct soma__reader soma__reader_spare = {.due = DUE_NOW}; /* so every exit takes the slow path, which counts */
+/* So every exit takes the slow path, which counts, and every update's sees to its map. */
+struct soma__reader soma__reader_spare = {.due = DUE_NOW, .rest = -1};
 
 static __thread struct soma__reader *joined; /* the thread's record, also where soma__self is not to be used */
 static __thread unsigned spare_depth;        /* sections that this thread entered through the spare record */
@@ -92,12 +93,16 @@ static struct soma__reader *reader_find_free(void)
     return NULL;
 }
 
+/* A new thread's first update sees to its map; where schedules are explored, a later one, for scenarios of its own. */
+#define FIRST_REST SIZED(0, 3)
+
 static struct soma__reader *reader_make(void)
 {
     void *memory;
     if (posix_memalign(&memory, APART, sizeof(struct soma__reader)) != 0)
         return NULL;
     struct soma__reader *reader = memset(memory, 0, sizeof *reader);
+    reader->rest = FIRST_REST;
     atom_store_rlx(&reader->in_use, 1); /* RCU-4 publishes it */
     list_reader(reader);
     return reader;

@@ -4,8 +4,10 @@
 
 #include "dir/dir.h"
 #include "map/map_internal.h"
+#include "kinds.h"
 #include "map/version.h"
 #include "support.h"
+#include "versions.h"
 
 #define KEY 1
 
@@ -185,6 +187,109 @@ static void swept(const void *unused)
     verified(3);
 }
 
+/* A program that does one thing and no other, so that all that a view has left is for these updates to let go. */
+struct rhythm {
+    const struct kind *kind;
+    void (*update)(const struct kind *kind, void *map, uint64_t round);
+    uint64_t rounds;
+};
+
+static void come_and_go(const struct kind *kind, void *map, uint64_t round)
+{
+    EXPECT_EQ(kind->put_new(map, 0, round, NULL), SOMA_INSERTED);
+    EXPECT_EQ(kind->remove(map, 0, NULL), SOMA_REMOVED);
+}
+
+static void put_again(const struct kind *kind, void *map, uint64_t round)
+{
+    EXPECT_EQ(kind->put(map, KEY, round, NULL), SOMA_REPLACED);
+}
+
+/* A lookup between any two updates, as in a program that decides by what it finds. */
+static void look_and_put(const struct kind *kind, void *map, uint64_t round)
+{
+    uint64_t value = 0;
+    EXPECT_EQ(kind->get(map, KEY, &value), SOMA_OK);
+    put_again(kind, map, round);
+}
+
+/* Inside one section, as long as it lasts. */
+static void put_together(const struct kind *kind, void *map, uint64_t round)
+{
+    soma_read_enter();
+    for (uint64_t key = KEY; key < KEY + 10; key++)
+        EXPECT_EQ(kind->put(map, key, round, NULL), SOMA_REPLACED);
+    soma_read_exit();
+}
+
+/* In batches, each in a section or a few. */
+static void put_many(const struct kind *kind, void *map, uint64_t round)
+{
+    uint64_t keys[KIND_MANY];
+    uint64_t values[KIND_MANY];
+    for (uint64_t i = 0; i < KIND_MANY; i++) {
+        keys[i] = KEY + i;
+        values[i] = round;
+    }
+    EXPECT_EQ(kind->put_many(map, keys, values, KIND_MANY, NULL), SOMA_OK);
+}
+
+/* Each time a batch of retired memory is full, so that the thread always has something else to do, too. */
+static void put_large(const struct kind *kind, void *map, uint64_t round)
+{
+    static const char large[SOMA__CHUNK_RETIRED_BYTES];
+    (void)kind;
+    EXPECT_EQ(soma_map_put(map, "large", 5, large, sizeof large, NULL), round == 0 ? SOMA_INSERTED : SOMA_REPLACED);
+}
+
+#define OLD 2005 /* so many old versions; closing lets some of them go */
+
+/* A map that a view has left old versions in. Its count does not come to a multiple of CORE_HELP_PERIOD when it goes up by one
+ * and back. */
+static void *map_left(const struct kind *kind)
+{
+    soma_view *view = NULL;
+    void *map = kind_open(kind, &(struct kind_options){.reserve = 0});
+    for (uint64_t key = KEY; key < KEY + OLD; key++)
+        EXPECT_EQ(kind->put(map, key, 1, NULL), SOMA_INSERTED);
+    EXPECT_EQ(kind->view(map, &view), SOMA_OK);
+    for (uint64_t key = KEY; key < KEY + OLD; key++)
+        EXPECT_EQ(kind->put(map, key, 2, NULL), SOMA_REPLACED);
+    soma_view_close(view);
+    EXPECT(versions_of(map).dead > 0);
+    return map;
+}
+
+static void swept_by(const void *arg)
+{
+    const struct rhythm *rhythm = arg;
+    void *map = map_left(rhythm->kind);
+    for (uint64_t round = 0; round < rhythm->rounds && failures() == 0; round++)
+        rhythm->update(rhythm->kind, map, round);
+    EXPECT_EQ(versions_of(map).dead, 0);
+    rhythm->kind->close(map);
+    soma_barrier_wait();
+    verified(2);
+}
+
+/* Maps in turn: no rhythm leaves one out. */
+static void swept_in_turn(const void *arg)
+{
+    const struct kind *kind = arg;
+    void *maps[16];
+    const unsigned n = sizeof maps / sizeof maps[0];
+    for (unsigned i = 0; i < n; i++)
+        maps[i] = map_left(kind);
+    for (uint64_t round = 0; round < n * UINT64_C(20000) && failures() == 0; round++)
+        put_again(kind, maps[round % n], round);
+    for (unsigned i = 0; i < n; i++) {
+        EXPECT_EQ(versions_of(maps[i]).dead, 0);
+        kind->close(maps[i]);
+    }
+    soma_barrier_wait();
+    verified(n);
+}
+
 /* ---- Differences ---- */
 
 static enum soma_status count_one(const struct soma_difference *difference, void *ctx)
@@ -221,10 +326,33 @@ static void one_hash(const void *unused)
 
 int main(int argc, char **argv)
 {
+    static const struct rhythm rhythms[] = {
+        {&kinds[0], come_and_go, 3000}, {&kinds[1], come_and_go, 3000},  {&kinds[0], put_again, 3000},
+        {&kinds[1], put_again, 3000},   {&kinds[0], look_and_put, 3000}, {&kinds[1], look_and_put, 3000},
+        {&kinds[0], put_together, 300}, {&kinds[1], put_together, 300},  {&kinds[0], put_many, 150},
+        {&kinds[1], put_many, 150},     {&kinds[1], put_large, 3000},
+    };
     const struct test_case cases[] = {
-        {"one-each", one_each, NULL}, {"not-after", not_after, NULL}, {"not-before", not_before, NULL},
-        {"off", off, NULL},           {"told-once", told_once, NULL}, {"swept", swept, NULL},
+        {"one-each", one_each, NULL},
+        {"not-after", not_after, NULL},
+        {"not-before", not_before, NULL},
+        {"off", off, NULL},
+        {"told-once", told_once, NULL},
+        {"swept", swept, NULL},
         {"one-hash", one_hash, NULL},
+        {"swept-come-and-go-u64", swept_by, &rhythms[0]},
+        {"swept-come-and-go-map", swept_by, &rhythms[1]},
+        {"swept-put-again-u64", swept_by, &rhythms[2]},
+        {"swept-put-again-map", swept_by, &rhythms[3]},
+        {"swept-look-and-put-u64", swept_by, &rhythms[4]},
+        {"swept-look-and-put-map", swept_by, &rhythms[5]},
+        {"swept-put-together-u64", swept_by, &rhythms[6]},
+        {"swept-put-together-map", swept_by, &rhythms[7]},
+        {"swept-put-many-u64", swept_by, &rhythms[8]},
+        {"swept-put-many-map", swept_by, &rhythms[9]},
+        {"swept-put-large", swept_by, &rhythms[10]},
+        {"swept-in-turn-u64", swept_in_turn, &kinds[0]},
+        {"swept-in-turn-map", swept_in_turn, &kinds[1]},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
 }
