@@ -10,6 +10,7 @@
  *
  * Only borrowed pointers need a section; every other call protects itself. No thread registers, none unregisters,
  * and a thread may end at any point outside a Soma call. A section is also a read-side section of liburcu's bp flavor.
+ * No call is a cancellation point, also where it waits: a thread that is cancelled in one goes on until it is through.
  *
  * Caveat: a section opened inside a callback (an update's, say) must be closed inside it.
  * Caveat: what is retired while a section is open cannot be freed before the section ends. Keep sections short;
@@ -49,7 +50,8 @@ SOMA_API void soma_read_exit(void);
 /**
  * soma_retire() - call fn(arg) once every read section that is open now has ended.
  * @fn:  not NULL. Runs once, on any thread that uses Soma later, outside every read section. It may use any map and
- *       retire again; it must not call soma_barrier_wait().
+ *       retire again; it must not call soma_barrier_wait(). It is better not to end the thread (pthread_exit()) in it:
+ *       the thread's other retired calls then run while it ends.
  * @arg: handed to @fn; the caller's until then.
  *
  * Thread: any; inside or outside a section.  Progress: lock-free.  Blocks: never.  Allocates: a batch now and then.

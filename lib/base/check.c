@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
+
 #define LINE_BYTES 1024
 
 /* One write a line: threads do not mix theirs, and a handler may complain. */
@@ -19,8 +21,10 @@ void soma__complain(const char *where, const char *what)
         len = sizeof line;
         line[len - 1] = '\n';
     }
-    if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
-        return; /* nobody listens */
+    const int cancel = soma__cancel_hold();
+    const ssize_t written = len > 0 ? write(STDERR_FILENO, line, (size_t)len) : 0;
+    soma__cancel_let(cancel);
+    (void)written; /* or nobody listens */
 }
 
 #endif

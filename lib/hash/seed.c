@@ -4,6 +4,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "hash/hash.h"
 
 /* The n-th of the independent-looking words that a seed stands for. */
@@ -38,7 +39,10 @@ uint64_t soma__mix_inverse(const struct soma__mix *mix, uint64_t hash)
 void soma__seed_random(uint64_t seed[2])
 {
     const size_t want = 2 * sizeof seed[0];
-    if (getrandom(seed, want, GRND_NONBLOCK) == (ssize_t)want)
+    const int cancel = soma__cancel_hold();
+    const ssize_t got = getrandom(seed, want, GRND_NONBLOCK);
+    soma__cancel_let(cancel);
+    if (got == (ssize_t)want)
         return;
     /* Early in boot, or forbidden: the best that is left. Address layout and clocks differ between runs. */
     struct timespec now[2];

@@ -58,6 +58,8 @@ static void after_fork_child(void)
             r->due = DUE_NOTHING;
             r->at_limit = false;
             r->side_word = 0;
+            r->in_hand = NULL;
+            r->released = 0;
             atom_store_rlx(&r->in_use, 0); /* FORK-1 */
         }
     }

@@ -26,6 +26,7 @@
 
 #include <soma/rcu.h>
 
+#include "base/cancel.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/probe.h"
@@ -211,9 +212,12 @@ struct soma__grace_past soma__grace_past(void)
                                      .longest_ns = atom_load_rlx(&grace.longest)}; /* GRACE-7 */
 }
 
+/* Who sleeps may have more to do than its caller knows: a view to open, say, that updates already keep versions for. */
 void soma__sleep_ns(long ns)
 {
+    const int cancel = soma__cancel_hold();
     nanosleep(&(struct timespec){.tv_nsec = ns}, NULL);
+    soma__cancel_let(cancel);
 }
 
 bool soma__grace_may_wait(void)

@@ -64,6 +64,11 @@ void soma__chunks_bury(struct soma__reader *dead);
 /* Polls, and releases some chunks whose grace period has passed. Outside every section. */
 void soma__chunks_work(struct soma__reader *self);
 
+/* Whether a thread that ends does so in a retired call; then, outside every section, releases what it has left in hand: others
+ * wait for that. */
+bool soma__chunks_in_hand(const struct soma__reader *self);
+void soma__chunks_finish(struct soma__reader *self);
+
 /* Chunks that one visit releases. One is closed a visit, so this catches up with what other visits had to leave, and
  * the visit stays short: some tens of microseconds. */
 #define WORK_CHUNKS SIZED(4, 1)

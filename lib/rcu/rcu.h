@@ -85,6 +85,8 @@ struct soma__reader {
     uint64_t prepared_bytes;      /* and what it counts */
     struct soma__chunk **prepared_slot;
     struct soma__chunk *open[2][SOMA__OPEN_CHUNKS]; /* by side: see retire.c */
+    struct soma__chunk *in_hand;                    /* what it is releasing, */
+    uint64_t released;                              /* and how many items of the first of them it has begun with */
 
     /* The poller's own (whoever holds the claim). */
     uint64_t snapshot ALIGNED(APART);

@@ -36,11 +36,8 @@ static pthread_key_t exit_key;
 static bool exit_key_made;
 static bool membarrier_works;
 
-/* What a waiting call takes where there is no other record; all of it belongs to whose record it is. */
-static struct {
-    struct soma__reader record;
-    int cancel_state; /* whether the thread could be cancelled before */
-} reserve;
+/* What a waiting call takes where there is no other record. */
+static struct soma__reader reserve;
 
 bool soma__membarrier_works(void)
 {
@@ -87,7 +84,7 @@ static void reader_give(struct soma__reader *reader)
 static struct soma__reader *reader_find_free(void)
 {
     for (struct soma__reader *r = soma__readers(); r; r = r->next) {
-        if (r != &reserve.record && reader_take(r))
+        if (r != &reserve && reader_take(r))
             return r;
     }
     return NULL;
@@ -125,20 +122,19 @@ static struct soma__reader *reader_obtain(void)
 static bool reserve_listed(void)
 {
     const struct soma__reader *r = soma__readers();
-    while (r && r != &reserve.record)
+    while (r && r != &reserve)
         r = r->next;
     return r != NULL;
 }
 
-/* No key gives it up when the thread ends, so that it must not be cancelled. */
+/* No key gives it up when the thread ends, which it must not before it has returned it. */
 static struct soma__reader *reserve_obtain(void)
 {
-    if (!reader_take(&reserve.record))
+    if (!reader_take(&reserve))
         return NULL;
     if (!reserve_listed())
-        list_reader(&reserve.record);
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &reserve.cancel_state);
-    return &reserve.record;
+        list_reader(&reserve);
+    return &reserve;
 }
 
 /* The thread's record, obtained if it has none; NULL if that fails. Signals are held off, since a handler that reads
@@ -399,8 +395,26 @@ bool soma__callout_may_wait(bool wants, bool first, const char *where)
 
 /* ---- A thread's end ---- */
 
-/* order RCU-13 release | guards: all that the thread's last section read | pairs: RCU-8
- * At thread exit: what the thread retired goes on without it, and what section it was in is over. */
+/* order RCU-13 release | guards: all that the thread's last section read | pairs: RCU-8 */
+static void sections_end(struct soma__reader *reader)
+{
+    reader->depth = 0; /* before the word moves, or a handler's section would not end */
+    reader->outer = 0;
+    const uint64_t word = atom_load_rlx(&reader->word); /* RCU-7 */
+    if (word & 1)
+        atom_store_rel(&reader->word, word + 1); /* RCU-13 */
+}
+
+/* A retired call has ended the thread: here it goes on with the next one. If that ends it again, it comes here again. */
+static void finish_retired(struct soma__reader *reader)
+{
+    sections_end(reader);
+    (void)pthread_setspecific(exit_key, reader);
+    soma__chunks_finish(reader);
+    (void)pthread_setspecific(exit_key, NULL);
+}
+
+/* At thread exit: what the thread retired goes on without it, and what section it was in is over. */
 static void reader_leave(void *record)
 {
     struct soma__reader *reader = record;
@@ -410,14 +424,12 @@ static void reader_leave(void *record)
         return;
     }
     WATCH_THREAD_END(reader, reader->depth > 0);
+    if (UNLIKELY(soma__chunks_in_hand(reader)))
+        finish_retired(reader);
     const struct soma__section section = joined_open(reader);
     soma__chunks_close(reader);
     soma__section_close(section);
-    reader->depth = 0; /* before the word moves, or a handler's section would not end */
-    reader->outer = 0;
-    const uint64_t word = atom_load_rlx(&reader->word); /* RCU-7 */
-    if (word & 1)
-        atom_store_rel(&reader->word, word + 1); /* RCU-13 */
+    sections_end(reader);
     reader->due = DUE_NOTHING;
     reader->at_limit = false;
     soma__self = NULL;
@@ -432,7 +444,7 @@ static void reader_leave(void *record)
 bool soma__reserve_borrow_wait(void)
 {
     while (spare_depth == 0 && !join()) {
-        if (join_as(reserve_obtain) == &reserve.record)
+        if (join_as(reserve_obtain) == &reserve)
             return true;
         soma__sleep_ns(RESERVE_SLEEP_NS);
     }
@@ -441,9 +453,7 @@ bool soma__reserve_borrow_wait(void)
 
 void soma__reserve_return(void)
 {
-    const int cancel = reserve.cancel_state;
-    reader_leave(&reserve.record);
-    pthread_setcancelstate(cancel, NULL);
+    reader_leave(&reserve);
 }
 
 /* Early, for constructors that use maps. Private expedited barriers have to be asked for once; the kernel remembers it for

@@ -23,6 +23,7 @@
 
 #include <soma/rcu.h>
 
+#include "base/cancel.h"
 #include "base/check.h"
 #include "base/probe.h"
 #include "mem/mem.h"
@@ -145,14 +146,6 @@ static void chunk_close(struct soma__chunk **slot)
     chunk->credit = chunk->used;
     chunk->cookie = soma__grace_cookie();
     inbox_put(chunk);
-}
-
-static void chunk_release(struct soma__chunk *chunk)
-{
-    struct soma__owner *owner = chunk->owner;
-    for (uint64_t i = 0; i < chunk->count; i++)
-        owner->release(owner, chunk->items[i].a, chunk->items[i].b);
-    chunk_free(chunk);
 }
 
 /* order RETIRE-5 acquire | guarded by: side | pairs: RETIRE-6
@@ -361,13 +354,20 @@ static struct soma__chunk *due_chunks(unsigned most, bool collect)
     return due;
 }
 
-static bool release_all(struct soma__chunk *due)
+/* Releases what the thread has in hand. Its record says how far it has come: a retired call may end the thread. */
+static bool release_all(struct soma__reader *self)
 {
-    const bool any = due != NULL;
-    while (due) {
-        struct soma__chunk *next = due->next;
-        chunk_release(due);
-        due = next;
+    const bool any = self->in_hand != NULL;
+    while (self->in_hand) {
+        struct soma__chunk *chunk = self->in_hand;
+        struct soma__owner *owner = chunk->owner;
+        for (uint64_t i = self->released; i < chunk->count; i++) {
+            self->released = i + 1;
+            owner->release(owner, chunk->items[i].a, chunk->items[i].b);
+        }
+        self->in_hand = chunk->next;
+        self->released = 0;
+        chunk_free(chunk);
     }
     return any;
 }
@@ -391,17 +391,29 @@ static bool work(struct soma__reader *self, unsigned most, bool collect)
 {
     if (busy_count(self) & 1)
         return false;
+    const int cancel = soma__cancel_hold();
     busy_change(self);
-    struct soma__chunk *due = NULL;
     const bool mine = soma__claim_try();
     if (mine) {
-        due = due_chunks(most, collect);
+        self->in_hand = due_chunks(most, collect);
         soma__claim_drop();
     }
-    const bool any = release_all(due);
+    const bool any = release_all(self);
     self->due = mine ? DUE_NOTHING : DUE_AGAIN;
     busy_change(self);
+    soma__cancel_let(cancel);
     return any;
+}
+
+bool soma__chunks_in_hand(const struct soma__reader *self)
+{
+    return (busy_count(self) & 1) != 0;
+}
+
+void soma__chunks_finish(struct soma__reader *self)
+{
+    release_all(self);
+    busy_change(self);
 }
 
 void soma__chunks_work(struct soma__reader *self)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* views.c - views that outlive the threads that opened them; views beside a reader that does not leave, with the cap on
+/* views.c - views that outlive the threads that opened them, or that are cancelled while they do; views beside a reader that does not leave, with the cap on
  * deferred memory reached; a view that stays open while everything changes over and over: one old version a key is all
  * that is kept for it. */
 #include <stdatomic.h>
@@ -76,6 +76,54 @@ static void threads_end(const void *arg)
     crew_run(WRITERS, check_and_close, &run);
     EXPECT_EQ(run.kind->shrink(run.map), SOMA_OK);
     EXPECT_EQ(versions_of(run.map).dead, 0);
+    run.kind->close(run.map);
+    soma_barrier_wait();
+    EXPECT(!leaks_found());
+}
+
+/* ---- A thread that is cancelled while it opens one ---- */
+
+/* Ends where the program lets itself be cancelled, and nowhere else. */
+static void *open_cancelled(void *arg)
+{
+    struct run *run = arg;
+    EXPECT_EQ(run->kind->view(run->map, &run->views[0]), SOMA_OK);
+    soma_view_close(run->views[0]);
+    atomic_store(&run->done, true);
+    while (atomic_load(&run->done))
+        pthread_testcancel(); /* and not in a call that the thread sanitizer wraps: it loses track of the thread */
+    return NULL;
+}
+
+static void cancelled(const void *arg)
+{
+    const struct kind_options options = {.reserve = 0};
+    struct run run = {.kind = arg};
+    struct stalled stalled;
+    pthread_t opener;
+    void *ended = NULL;
+    run.map = kind_open(run.kind, &options);
+    const struct core *core = run.map;
+    fill(&run, 0);
+    stalled_start(&stalled);
+    EXPECT_EQ(pthread_create(&opener, NULL, open_cancelled, &run), 0);
+    while (soma__clock_views(&core->clock) == 0)
+        sleep_ms(1);
+    sleep_ms(5);
+    EXPECT_EQ(pthread_cancel(opener), 0);
+    sleep_ms(5);
+    EXPECT_EQ(soma__clock_views(&core->clock), 1);
+    stalled_stop(&stalled);
+    EXPECT_EQ(pthread_join(opener, &ended), 0);
+    EXPECT(ended == PTHREAD_CANCELED);
+    EXPECT(atomic_load(&run.done));
+    EXPECT_EQ(soma__clock_views(&core->clock), 0);
+    EXPECT(!soma__clock_runs(&core->clock));
+    fill(&run, 1);
+    EXPECT_EQ(versions_of(run.map).dead, 0);
+    EXPECT_EQ(run.kind->view(run.map, &run.views[0]), SOMA_OK);
+    has(&run, run.views[0], 1);
+    soma_view_close(run.views[0]);
     run.kind->close(run.map);
     soma_barrier_wait();
     EXPECT(!leaks_found());
@@ -191,6 +239,7 @@ int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
         {"threads-end-u64", threads_end, &kinds[0]}, {"threads-end-map", threads_end, &kinds[1]},
+        {"cancelled-u64", cancelled, &kinds[0]},     {"cancelled-map", cancelled, &kinds[1]},
         {"at-the-cap-u64", at_the_cap, &kinds[0]},   {"at-the-cap-map", at_the_cap, &kinds[1]},
         {"long-view-u64", long_view, &kinds[0]},     {"long-view-map", long_view, &kinds[1]},
     };

@@ -509,6 +509,118 @@ static void exit_too_many(const void *unused)
     verified(3);
 }
 
+/* ---- A thread that ends in a retired call ---- */
+
+#define CALLS (3 * CHUNK_ITEMS + 7) /* so that a visit has several chunks in hand, the first and the last not full */
+
+static atomic_uint calls_begun;
+static atomic_bool calls_inside; /* a call ran inside a section */
+
+static void note_call(void)
+{
+    const struct soma__reader *self = soma__reader_joined();
+    if (soma__section_number(self) & 1)
+        atomic_store(&calls_inside, true);
+    atomic_fetch_add(&calls_begun, 1);
+}
+
+static void ordinary_call(void *arg)
+{
+    (void)arg;
+    note_call();
+}
+
+static void ends_thread(void *arg)
+{
+    (void)arg;
+    note_call();
+    pthread_exit(NULL);
+}
+
+static void ends_thread_inside(void *arg)
+{
+    (void)arg;
+    note_call();
+    soma_read_enter();
+    pthread_exit(NULL);
+}
+
+/* What a call retires in its turn is not lost either. */
+static void retires_and_ends(void *arg)
+{
+    (void)arg;
+    note_call();
+    EXPECT_EQ(soma_retire(ordinary_call, NULL), SOMA_OK);
+    pthread_exit(NULL);
+}
+
+static void (*const ends[])(void *) = {ends_thread, ends_thread_inside, retires_and_ends};
+
+static void *retire_and_wait(void *arg)
+{
+    (void)arg;
+    for (unsigned i = 0; i < CALLS; i++)
+        EXPECT_EQ(soma_retire(i % CHUNK_ITEMS == 5 ? ends[i / CHUNK_ITEMS % 3] : ordinary_call, NULL), SOMA_OK);
+    soma_barrier_wait();
+    EXPECT(false); /* it has ended */
+    return NULL;
+}
+
+static void ended_by_call(const void *unused)
+{
+    (void)unused;
+    pthread_t thread;
+    begin(UINT64_MAX);
+    atomic_store(&calls_begun, 0);
+    soma_read_enter(); /* so that the other thread is the one to run them, in its barrier */
+    EXPECT_EQ(pthread_create(&thread, NULL, retire_and_wait, NULL), 0);
+    sleep_ms(50);
+    EXPECT_EQ(atomic_load(&calls_begun), 0);
+    soma_read_exit();
+    pthread_join(thread, NULL);
+    soma_barrier_wait();
+    EXPECT_EQ(atomic_load(&calls_begun), CALLS + 1);
+    EXPECT(!atomic_load(&calls_inside));
+    for (const struct soma__reader *r = soma__readers(); r; r = r->next)
+        EXPECT_EQ(r->busy.word & 1, 0);
+    EXPECT_EQ(chunks_open(), 0);
+    verified(CALLS);
+}
+
+/* A call that would let itself be cancelled is not, nor is what comes behind it. */
+static void lets_itself_be_cancelled(void *arg)
+{
+    (void)arg;
+    pthread_cancel(pthread_self());
+    pthread_testcancel();
+    note_call();
+}
+
+static void *retire_and_be_cancelled(void *arg)
+{
+    (void)arg;
+    EXPECT_EQ(soma_retire(lets_itself_be_cancelled, NULL), SOMA_OK);
+    EXPECT_EQ(soma_retire(ordinary_call, NULL), SOMA_OK);
+    soma_barrier_wait();
+    while (EXPECT_EQ(atomic_load(&calls_begun), 2))
+        pthread_testcancel();
+    return NULL;
+}
+
+static void cancelled_in_call(const void *unused)
+{
+    (void)unused;
+    pthread_t thread;
+    void *ended = NULL;
+    begin(UINT64_MAX);
+    atomic_store(&calls_begun, 0);
+    EXPECT_EQ(pthread_create(&thread, NULL, retire_and_be_cancelled, NULL), 0);
+    EXPECT_EQ(pthread_join(thread, &ended), 0);
+    EXPECT(ended == PTHREAD_CANCELED);
+    EXPECT_EQ(atomic_load(&calls_begun), 2);
+    verified(2);
+}
+
 /* ---- A fork ---- */
 
 static sem_t call_runs;
@@ -571,6 +683,7 @@ static void check_records_free(void)
         EXPECT_EQ(r->word.word & 1, 0);
         EXPECT(r->depth == 0 && r->outer == 0 && r->due == DUE_NOTHING && !r->at_limit);
         EXPECT_EQ(r->side_word, 0);
+        EXPECT(!r->in_hand && r->released == 0);
     }
     EXPECT(others >= 2);
 }
@@ -648,6 +761,8 @@ int main(int argc, char **argv)
         {"record-taken-over", record_taken_over, NULL},
         {"used-after-exit", used_after_exit, NULL},
         {"exit-too-many", exit_too_many, NULL},
+        {"ended-by-call", ended_by_call, NULL},
+        {"cancelled-in-call", cancelled_in_call, NULL},
         {"fork-beside-all", fork_beside_all, NULL},
     };
     return test_main(argc, argv, cases, sizeof cases / sizeof cases[0]);
