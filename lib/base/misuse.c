@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* misuse.c - what SOMA_MISUSE asks for, and the words of debug builds. */
+#include "base/cancel.h"
 #include "base/check.h"
 
 #if HAVE_GUARD
@@ -104,7 +105,9 @@ void soma__misuse(const char *where, const char *what)
     soma__complain(soma__caller(where), text);
     if (asked.traces) {
         void *frames[TRACE_FRAMES];
+        const int cancel = soma__cancel_hold();
         backtrace_symbols_fd(frames, backtrace(frames, TRACE_FRAMES), STDERR_FILENO);
+        soma__cancel_let(cancel);
     }
     if (asked.ends)
         abort();

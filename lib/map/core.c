@@ -171,7 +171,7 @@ uint64_t core_ticket_slow(struct soma__reader *self)
 /* Homes rest until grace periods pass, but wait in no chunk, whose closing would see to that, and to stalls. */
 static void look_for_grace(struct soma__reader *self)
 {
-    if (self == &soma__reader_spare || ++self->tended % CORE_LOOK_PERIOD != 0)
+    if (self == &soma__reader_spare || self->tended % CORE_LOOK_PERIOD != 0)
         return;
     soma__grace_poll(soma__grace_cookie_near());
     if (self->due == DUE_NOTHING)
@@ -391,6 +391,8 @@ static bool fit_turn(const struct core *core, const struct soma__reader *self, u
 void core_tend(struct core *core, struct soma__reader *self, uint64_t changes)
 {
     const bool small = dir_m(soma__dir_state(&core->dir)) < CORE_SMALL_LOG2;
+    if (self != &soma__reader_spare)
+        self->tended++;
     if ((small || fit_turn(core, self, changes)) && soma__dir_fit(&core->dir, count_to_fit(core)))
         widen(core);
     if (core->dir.shape.fill)
@@ -433,16 +435,20 @@ void core_left(struct core *core, struct soma__reader *self)
         report_stall(core);
 }
 
-/* Sees to a map. How long the thread rests then is told by the number of its section, mixed, from half to one and a half times as
- * long as on average: in whatever rhythm a program goes through its maps, none of them is left out. */
+/* Sees to a map. How long the thread rests then is told by the numbers of its section and of its shares of growth, mixed, from half
+ * to one and a half times as long as on average: in whatever rhythm a program goes through its maps, none of them is left out.
+ * What an update has been refused is still what it wants when it tries again. */
 static void upkeep(struct core *core, struct soma__reader *self)
 {
     const bool busy = sweep_pending(core) || dir_phase(soma__dir_state(&core->dir)) != DIR_STEADY;
     const unsigned log2 = busy ? CORE_BUSY_LOG2 : CORE_IDLE_LOG2;
-    const uint64_t mixed = soma__section_number(self) * UINT64_C(0x9E3779B97F4A7C15);
+    const uint64_t mixed = (soma__section_number(self) + self->tended) * UINT64_C(0x9E3779B97F4A7C15);
+    const uint64_t wanted = self->wanted;
     if (self != &soma__reader_spare)
         self->rest = ((int64_t)1 << (log2 - 1)) + (int64_t)(mixed >> (64 - log2));
     core_tend(core, self, mixed);
+    if (self != &soma__reader_spare)
+        self->wanted = wanted;
 }
 
 void core_exit_slow(struct core *core, struct soma__section section)

@@ -18,7 +18,6 @@
  * Progress    Retiring is lock-free but for malloc. Collecting and releasing is done by whoever gets the claim.
  * Not here    When a grace period has passed (grace.c).
  */
-#include <limits.h>
 #include <string.h>
 
 #include <soma/rcu.h>
@@ -54,7 +53,8 @@ static struct {
 
 /* The thread's own. */
 static __thread unsigned held; /* it holds work back, so many times over */
-static __thread bool owed;     /* and there is some */
+static __thread uint64_t
+    owed; /* 0: no work. In a hold, 1: some. After it, a cookie: of what was closed before, some is left */
 
 /* ---- Owners ---- */
 
@@ -336,9 +336,8 @@ static uint64_t collections_done(void)
 
 /* ---- Releasing ---- */
 
-/* Takes up to `most` chunks that are due out of the queue, after one step of everything that may be pending. With the
- * claim held. */
-static struct soma__chunk *due_chunks(unsigned most, bool collect)
+/* Takes some chunks that are due out of the queue, after one step of everything that may be pending. With the claim held. */
+static struct soma__chunk *due_chunks(bool collect)
 {
     struct soma__chunk *due = NULL;
     struct soma__chunk **end = &due;
@@ -348,9 +347,11 @@ static struct soma__chunk *due_chunks(unsigned most, bool collect)
     soma__grace_step(retired.collecting ? retired.collect_cookie : 0);
     if (retired.first)
         soma__grace_step(retired.first->cookie);
-    for (; most > 0 && (*end = queue_take()); most--)
+    for (unsigned most = WORK_CHUNKS; most > 0 && (*end = queue_take()); most--)
         end = &(*end)->next;
     *end = NULL;
+    if (held == 0 && (!retired.first || retired.first->cookie > owed))
+        owed = 0;
     return due;
 }
 
@@ -387,7 +388,7 @@ static uint64_t busy_count(const struct soma__reader *reader)
 
 /* Whether anything was released. A retired call that gets here again leaves the work to the one it is part of; what it
  * has retired itself is for later visits. */
-static bool work(struct soma__reader *self, unsigned most, bool collect)
+static bool work(struct soma__reader *self, bool collect)
 {
     if (busy_count(self) & 1)
         return false;
@@ -395,11 +396,11 @@ static bool work(struct soma__reader *self, unsigned most, bool collect)
     busy_change(self);
     const bool mine = soma__claim_try();
     if (mine) {
-        self->in_hand = due_chunks(most, collect);
+        self->in_hand = due_chunks(collect);
         soma__claim_drop();
     }
     const bool any = release_all(self);
-    self->due = mine ? DUE_NOTHING : DUE_AGAIN;
+    self->due = mine && owed == 0 ? DUE_NOTHING : DUE_AGAIN;
     busy_change(self);
     soma__cancel_let(cancel);
     return any;
@@ -416,15 +417,27 @@ void soma__chunks_finish(struct soma__reader *self)
     busy_change(self);
 }
 
+/* How often a thread that wants memory to be released polls in vain before it gives up. Each poll is a scan of all records. */
+#define RELIEF_POLLS SIZED(8, 2)
+
+/* Releases what is owed: it may be much more than the visits of later updates see to. What readers are still in the way of stays
+ * owed. */
+static void pay(struct soma__reader *self)
+{
+    for (int idle = 0; owed != 0 && idle < RELIEF_POLLS;)
+        idle = work(self, true) ? 0 : idle + 1;
+}
+
 void soma__chunks_work(struct soma__reader *self)
 {
     if (held > 0) {
-        owed = true;
+        owed = 1;
         return;
     }
     const bool collect = self->at_limit;
     self->at_limit = false;
-    work(self, WORK_CHUNKS, collect);
+    work(self, collect);
+    pay(self);
 }
 
 size_t soma__chunk_bytes(void)
@@ -453,10 +466,7 @@ static struct soma__reader *outside_self(void)
     return outside ? section.self : NULL;
 }
 
-/* How often a thread at its cap polls before it gives up. Each poll is a scan of all records. */
-#define RELIEF_POLLS SIZED(8, 2)
-
-/* How long one that may wait sleeps before it looks again. */
+/* How long a thread at its cap that may wait sleeps before it looks again. */
 #define RELIEF_SLEEP_NS 100000
 
 bool soma__retire_relieve(struct soma__owner *owner, bool wait)
@@ -464,8 +474,8 @@ bool soma__retire_relieve(struct soma__owner *owner, bool wait)
     struct soma__reader *self = held > 0 ? NULL : outside_self();
     if (!self)
         return false;
-    for (int i = 0; i < RELIEF_POLLS; i++) {
-        work(self, WORK_CHUNKS, true);
+    for (int idle = 0; idle < RELIEF_POLLS;) {
+        idle = work(self, true) ? 0 : idle + 1;
         if (credit_fits(owner, soma__owner_deferred(owner), self->wanted))
             return true;
     }
@@ -486,19 +496,16 @@ bool soma__work_held(void)
     return held > 0;
 }
 
-/* All that is due is released, not some of it: what has piled up may be much more than the visits of later updates see to. */
 void soma__work_resume(void)
 {
-    if (--held > 0 || !owed)
+    if (--held > 0 || owed == 0)
         return;
-    owed = false;
     struct soma__reader *self = outside_self();
-    if (!self) {
+    owed = soma__grace_cookie();
+    if (self)
+        pay(self);
+    else
         soma__reader_joined()->due = DUE_NOW; /* when the caller's section ends */
-        return;
-    }
-    for (int i = 0; i < RELIEF_POLLS; i++)
-        work(self, UINT_MAX, true);
 }
 
 /* ---- The public calls ---- */
@@ -576,7 +583,7 @@ static void others_finish_wait(const struct soma__reader *self)
 static void work_until_wait(struct soma__reader *self, uint64_t (*counter)(void), uint64_t goal, bool collect)
 {
     for (long ns = 1000; counter() < goal; ns = ns < 1000000 ? ns * 2 : ns) {
-        if (work(self, WORK_CHUNKS, collect))
+        if (work(self, collect))
             ns = 1000;
         else
             soma__sleep_ns(ns);
@@ -597,6 +604,10 @@ void soma_barrier_wait(void)
     if (IN_CALLOUT_OF_STALL()) {
         MISUSE("called by a stall function, which must not wait for the reader that it is told of: note it, and wait "
                "elsewhere");
+        return;
+    }
+    if (held > 0) {
+        MISUSE("called by a function of an old map's, under locks that retired calls may want: call it elsewhere");
         return;
     }
     const bool borrowed = soma__reserve_borrow_wait();

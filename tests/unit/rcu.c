@@ -338,17 +338,65 @@ static void held_into_section(const void *unused)
     (void)unused;
     begin(UINT64_MAX);
     soma__work_hold();
-    EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
-    EXPECT_EQ(soma__reader_joined()->due, DUE_NOTHING);
+    for (unsigned i = 0; i < HELD; i++)
+        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    soma_barrier_wait(); /* waits for nothing, since what it would run may want what the thread has locked */
     soma_read_enter();
     soma__work_resume();
     EXPECT_EQ(atomic_load(&released), 0);
     EXPECT_EQ(soma__reader_joined()->due, DUE_NOW);
     soma_read_exit();
-    EXPECT(soma__reader_joined()->due != DUE_NOW);
+    EXPECT_EQ(soma__reader_joined()->due, DUE_NOTHING);
+    EXPECT_EQ(atomic_load(&released), HELD);
+    verified(HELD);
+}
+
+/* What a reader is in the way of at the end of a hold stays owed, and is released by the thread's next visit after the reader has
+ * gone, all of it. */
+static void held_for_reader(const void *unused)
+{
+    (void)unused;
+    struct sitter sitter;
+    begin(UINT64_MAX);
+    sitter_start(&sitter, enter);
+    soma__work_hold();
+    for (unsigned i = 0; i < HELD; i++)
+        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    soma__work_resume();
+    EXPECT_EQ(atomic_load(&released), 0);
+    EXPECT_EQ(retire_bytes(1), SOMA_OK);
+    EXPECT_EQ(atomic_load(&released), 0);
+    EXPECT_EQ(soma__reader_joined()->due, DUE_AGAIN);
+    sitter_does(&sitter, leave);
+    EXPECT_EQ(retire_bytes(1), SOMA_OK);
+    EXPECT(atomic_load(&released) >= HELD);
+    EXPECT_EQ(soma__reader_joined()->due, DUE_NOTHING);
+    sitter_stop(&sitter);
     soma_barrier_wait();
-    EXPECT_EQ(atomic_load(&released), 1);
-    verified(1);
+    EXPECT_EQ(atomic_load(&released), HELD + 2);
+    verified(HELD);
+}
+
+/* Relief goes on while something is released: what stands in front of the room may be many batches. */
+static void relief_from_afar(const void *unused)
+{
+    (void)unused;
+    struct sitter sitter;
+    begin(CAP);
+    sitter_start(&sitter, enter);
+    soma__work_hold();
+    for (unsigned i = 0; i < HELD; i++)
+        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    soma__work_resume();
+    EXPECT_EQ(retire_bytes(CAP), SOMA_E_LIMIT);
+    EXPECT(!soma__retire_relieve(&owner, false));
+    sitter_does(&sitter, leave);
+    EXPECT(soma__retire_relieve(&owner, false));
+    EXPECT_EQ(atomic_load(&released), HELD);
+    sitter_stop(&sitter);
+    EXPECT_EQ(retire_bytes(CAP), SOMA_OK);
+    soma_barrier_wait();
+    verified(HELD);
 }
 
 /* ---- Nobody waits for itself ---- */
@@ -757,6 +805,8 @@ int main(int argc, char **argv)
         {"held-back", held_back, NULL},
         {"held-nothing", held_nothing, NULL},
         {"held-into-section", held_into_section, NULL},
+        {"held-for-reader", held_for_reader, NULL},
+        {"relief-from-afar", relief_from_afar, NULL},
         {"waits-for-itself", waits_for_itself, NULL},
         {"record-taken-over", record_taken_over, NULL},
         {"used-after-exit", used_after_exit, NULL},
