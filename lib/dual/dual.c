@@ -231,23 +231,22 @@ static NOINLINE void keep(const struct dual *dual, struct call *call)
     value->data = room;
 }
 
+/* The values are looked at under the mutex: a word of Soma's may change where it stands as soon as it is given back. */
 static enum soma_status on_both(struct dual *dual, struct call *call)
 {
+    const struct dual_said *said = dual->options.mode == SOMA_DUAL_OLD_ANSWERS ? &call->old : &call->soma;
     pthread_mutex_t *mutex = mutex_of(dual, call->request->key);
     pthread_mutex_lock(mutex);
     const enum soma_status status = prepare(dual, call);
     if (status == SOMA_OK) {
         dual->kind->old_do(dual, call->request, call->look ? &call->has : NULL, &call->old);
         dual->kind->soma_do(dual, call->request, &call->soma);
+        deliver(call->reply, said, call->lent);
+        if (call->compared && !agree(&call->old, &call->soma))
+            keep(dual, call);
     }
     pthread_mutex_unlock(mutex);
-    if (status < 0)
-        return status;
-    const struct dual_said *said = dual->options.mode == SOMA_DUAL_OLD_ANSWERS ? &call->old : &call->soma;
-    deliver(call->reply, said, call->lent);
-    if (call->compared && !agree(&call->old, &call->soma))
-        keep(dual, call);
-    return said->status;
+    return status < 0 ? status : said->status;
 }
 
 enum soma_status soma__dual_do(struct dual *dual, const struct soma__request *request, const struct dual_reply *reply)
@@ -472,6 +471,16 @@ static bool fill(struct soma_bytes key, struct soma_bytes value, void *ctx)
     return said.status >= 0;
 }
 
+/* Work is held back: the walk may hold the old map's lock, and retired calls may want it. */
+static enum soma_status fill_all(struct dual *dual)
+{
+    struct filling filling = {.dual = dual, .status = SOMA_OK};
+    soma__work_hold();
+    const enum soma_status walked = dual->kind->old_walk(dual, fill, &filling);
+    soma__work_resume();
+    return walked < 0 ? walked : filling.status;
+}
+
 static void fini_stripes(struct dual *dual, unsigned count)
 {
     for (unsigned i = 0; i < count; i++)
@@ -494,14 +503,10 @@ enum soma_status soma__dual_init(struct dual *dual, const struct dual_kind *kind
             return SOMA_E_NOMEM;
         }
     }
-    struct filling filling = {.dual = dual, .status = SOMA_OK};
-    if (kind->old_has(dual, SOMA_DUAL_CHECK)) {
-        const enum soma_status walked = kind->old_walk(dual, fill, &filling);
-        filling.status = walked < 0 ? walked : filling.status;
-    }
-    if (filling.status < 0)
+    const enum soma_status status = kind->old_has(dual, SOMA_DUAL_CHECK) ? fill_all(dual) : SOMA_OK;
+    if (status < 0)
         fini_stripes(dual, DUAL_STRIPES);
-    return filling.status;
+    return status;
 }
 
 void soma__dual_fini(struct dual *dual)

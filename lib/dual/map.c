@@ -359,7 +359,8 @@ enum soma_status soma_dual_map_fetch_add(soma_dual_map *map, const void *key, si
     return ask(map, &request, &reply);
 }
 
-/* One look, one decision, one change if nothing has changed meanwhile; SOMA_CHANGED if something has. Inside a section. */
+/* One look, one decision, one change if nothing has changed meanwhile; SOMA_CHANGED if something has. Inside a section. A word
+ * of Soma's may change where it stands, so what is expected is the word that `fn` was shown. */
 static enum soma_status try_update(soma_dual_map *map, struct soma_bytes key, soma_map_update_fn fn, void *ctx)
 {
     struct soma_bytes found = none;
@@ -367,6 +368,11 @@ static enum soma_status try_update(soma_dual_map *map, struct soma_bytes key, so
     if (got < 0)
         return got;
     const bool present = got == SOMA_OK;
+    uint64_t word = 0;
+    if (present && found.len == sizeof word) {
+        word = soma__word_of(found);
+        found.data = &word;
+    }
     struct soma_bytes value = found;
     enum soma_status status = fn(key.data, key.len, present, &value, ctx);
     if (status == SOMA_OK)

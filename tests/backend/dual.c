@@ -2,6 +2,7 @@
 /* dual.c - an old map beside Soma (dual.h): a sound one, with many threads, has no differences; one that loses every thousandth key
  * and one that answers stale values have just theirs; answers, counts, samples, texts and checks. The old map is the mutex
  * back-end, behind a table of functions. */
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -510,6 +511,50 @@ static void clear_retires(const void *arg)
     old_free(old);
 }
 
+/* The old map's lock is held while a new pair takes over what it has. */
+static _Thread_local bool walking;
+static atomic_ullong amid;
+
+static void look_amid(void *arg)
+{
+    (void)arg;
+    atomic_fetch_add(&looked, 1);
+    atomic_fetch_add(&amid, walking);
+}
+
+static enum soma_status walk_locked(void *arg, soma_dual_u64_visit visit, void *ctx)
+{
+    walking = true;
+    const enum soma_status status = walk(arg, visit, ctx);
+    walking = false;
+    return status;
+}
+
+static void fill_retires(const void *arg)
+{
+    (void)arg;
+    struct old *old = old_new(SOUND);
+    struct soma_dual_u64_old table = all;
+    table.walk = walk_locked;
+    for (uint64_t key = 0; key < CLEARED; key++)
+        soma_any_u64_put(old->words, key, key, NULL);
+    struct pin pin;
+    atomic_store(&looked, 0);
+    pin_start(&pin);
+    for (int i = 0; i < 1000; i++)
+        EXPECT_EQ(soma_retire(look_amid, NULL), SOMA_OK);
+    pin_stop(&pin);
+    soma_dual_u64 *pair = pair_new(old, &table, (struct soma_dual_options){.rate = 1});
+    EXPECT(atomic_load(&looked) > 0); /* behind the walk */
+    EXPECT_EQ(atomic_load(&amid), 0);
+    EXPECT_EQ(soma_u64_count_approx(soma_dual_u64_raw(pair)), CLEARED);
+    soma_barrier_wait();
+    EXPECT_EQ(atomic_load(&looked), 1000);
+    verified(CLEARED);
+    soma_dual_u64_free(pair);
+    old_free(old);
+}
+
 /* ---- What may be done where a difference is told ---- */
 
 static void open_view(const struct soma_dual_difference *difference, void *ctx)
@@ -717,6 +762,110 @@ static void bytes_calls(const void *arg)
     EXPECT_EQ(counters.differences[SOMA_DUAL_CHECK], 1);
     verified(sum(counters.compared));
     soma_dual_map_free(pair);
+    old_free(old);
+}
+
+/* ---- Words that change where they stand ---- */
+
+struct between {
+    soma_dual_map *pair;
+    pthread_t thread;
+    unsigned runs;
+    bool removes;
+};
+
+static void *add_three(void *arg)
+{
+    const struct between *between = arg;
+    uint64_t old = 0;
+    EXPECT_EQ(soma_dual_map_fetch_add(between->pair, "n", 1, 3, &old), SOMA_REPLACED);
+    EXPECT_EQ(old, 5);
+    return NULL;
+}
+
+/* Once, another thread gets between what it is shown and what it answers. */
+static enum soma_status double_or_remove(const void *key, size_t key_len, bool present, struct soma_bytes *value,
+                                         void *ctx)
+{
+    (void)key, (void)key_len;
+    struct between *between = ctx;
+    static uint64_t word;
+    EXPECT(present && value->len == sizeof word);
+    memcpy(&word, value->data, sizeof word);
+    if (between->runs++ == 0) {
+        if (pthread_create(&between->thread, NULL, add_three, between) != 0)
+            abort();
+        (void)pthread_join(between->thread, NULL);
+    }
+    if (between->removes)
+        return word == 5 ? SOMA_REMOVED : SOMA_EXISTS;
+    word *= 2;
+    *value = (struct soma_bytes){.data = &word, .len = sizeof word};
+    return SOMA_OK;
+}
+
+/* An update does not take a word that an addition has changed in place for the one that its function was shown. */
+static void update_beside_add(const void *arg)
+{
+    const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
+    struct old *old = old_new(SOUND);
+    struct told told = {.count = 0};
+    const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
+    for (int removes = 0; removes < 2; removes++) {
+        struct between between = {.removes = removes};
+        if (soma_dual_map_new(&options, NULL, &map_table, old, &between.pair) != SOMA_OK)
+            abort();
+        uint64_t word = 5;
+        size_t len = 0;
+        soma_dual_map_put(between.pair, "n", 1, &word, sizeof word, NULL);
+        EXPECT_EQ(soma_dual_map_update(between.pair, "n", 1, double_or_remove, &between),
+                  removes ? SOMA_EXISTS : SOMA_REPLACED);
+        EXPECT_EQ(between.runs, 2);
+        EXPECT_EQ(soma_dual_map_get_copy(between.pair, "n", 1, &word, sizeof word, &len), SOMA_OK);
+        EXPECT_EQ(word, removes ? 8 : 16);
+        soma_dual_map_free(between.pair);
+    }
+    EXPECT_EQ(atomic_load(&told.count), 0);
+    verified(2);
+    old_free(old);
+}
+
+static soma_dual_map *counted;
+static atomic_ullong additions;
+
+#define ADDITIONS 100000
+
+static void add_or_look(unsigned index, void *arg)
+{
+    (void)arg;
+    uint64_t last = 0;
+    while (atomic_load(&additions) < ADDITIONS) {
+        uint64_t word = 0;
+        size_t len = 0;
+        if (index % 2 == 0) {
+            soma_dual_map_fetch_add(counted, "n", 1, 1, &word);
+            atomic_fetch_add(&additions, 1);
+        } else if (soma_dual_map_get_copy(counted, "n", 1, &word, sizeof word, &len) == SOMA_OK) {
+            EXPECT(word >= last);
+            last = word;
+        }
+    }
+}
+
+/* Nor does a lookup tell a difference because its word goes on changing. */
+static void look_beside_add(const void *arg)
+{
+    const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
+    struct old *old = old_new(SOUND);
+    struct told told = {.count = 0};
+    const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
+    if (soma_dual_map_new(&options, NULL, &map_table, old, &counted) != SOMA_OK)
+        abort();
+    atomic_store(&additions, 0);
+    crew_run(THREADS, add_or_look, NULL);
+    EXPECT_EQ(atomic_load(&told.count), 0);
+    verified(atomic_load(&additions));
+    soma_dual_map_free(counted);
     old_free(old);
 }
 
@@ -935,6 +1084,7 @@ int main(int argc, char **argv)
         {"others", others, NULL},
         {"clear-retires", clear_retires, &(const uint64_t){SOMA_DEFERRED_BYTES_DEFAULT}},
         {"clear-at-cap", clear_retires, &(const uint64_t){UINT64_C(64) << 10}},
+        {"fill-retires", fill_retires, NULL},
         {"told-outside-old", told_outside, &old_answers},
         {"told-outside-soma", told_outside, &soma_answers},
         {"told-without-memory", told_without_memory, NULL},
@@ -943,6 +1093,10 @@ int main(int argc, char **argv)
         {"bytes-old", bytes_calls, &old_answers},
         {"bytes-soma", bytes_calls, &soma_answers},
         {"bytes-lost", bytes_lost, NULL},
+        {"update-beside-add-old", update_beside_add, &old_answers},
+        {"update-beside-add-soma", update_beside_add, &soma_answers},
+        {"look-beside-add-old", look_beside_add, &old_answers},
+        {"look-beside-add-soma", look_beside_add, &soma_answers},
         {"refused-old", refused, &old_answers},
         {"refused-soma", refused, &soma_answers},
         {"texts", texts, NULL},
