@@ -27,8 +27,8 @@
  *   Compared:  statuses; and values where both sides tell one. Of one call, the answering side's value is also what comes out.
  *   Blocks:    for other calls on keys of the same mutex; soma_dual_*_check(), _clear() and _count_approx() for all.
  *   Errors:    if one side fails (no memory, say) and the other does not, the two differ from then on, and that is told as any
- *              difference. If the old map's get fails where the pair needs it, that is the old side's answer. A NULL map is
- *              SOMA_E_INVALID.
+ *              difference. If the old map's get fails where the pair needs it, that is the old side's answer; of a call that would change
+ *              something and that the old side answers, neither side has changed then. A NULL map is SOMA_E_INVALID.
  *
  * Caveat: the old map must be changed through here only. What passes by is told as a difference, and rightly.
  * Caveat: values that are pointers are in both maps. Leave it to the old map's functions to free them, and value_retire NULL, as long
@@ -273,8 +273,8 @@ SOMA_API void soma_dual_map_free(soma_dual_map *map);
 SOMA_API soma_map *soma_dual_map_raw(const soma_dual_map *map);
 
 /*
- * As soma_map_*(). What is borrowed is a copy that goes when the caller's read section has ended, so these calls may answer
- * SOMA_E_NOMEM, as all do that need the old side's value; then nothing has changed on either side. An update's function may run
+ * As soma_map_*(). What is borrowed of the old side is a copy that goes when the caller's read section has ended, so these calls may
+ * answer SOMA_E_NOMEM, as all do that need the old side's value; then nothing has changed on either side. An update's function may run
  * again. Versions, which old maps do not have, and calls for many keys are not here.
  */
 SOMA_API enum soma_status soma_dual_map_get_copy(soma_dual_map *map, const void *key, size_t key_len, void *buf,

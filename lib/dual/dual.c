@@ -173,7 +173,8 @@ struct call {
     const struct soma__request *request;
     const struct dual_reply *reply;
     bool compared;
-    bool look;        /* the old side's value is needed */
+    bool look;        /* the old side's value is asked for */
+    bool needed;      /* and without it the old side cannot answer */
     bool differs;     /* the sides do, which is to be told */
     const void *lent; /* a copy of the old side's value for the caller */
     struct dual_copy has;
@@ -182,7 +183,8 @@ struct call {
     struct dual_copy *shown; /* if they differ: of Soma's value */
 };
 
-/* All of the pair's own that may fail before anything is changed. That the old side fails is an answer of its. */
+/* All that may fail before anything is changed. That the old side cannot look is its answer: the pair's, if it is the one who answers
+ * and cannot do without. */
 static enum soma_status prepare(struct dual *dual, struct call *call)
 {
     if (!call->look)
@@ -190,7 +192,10 @@ static enum soma_status prepare(struct dual *dual, struct call *call)
     const enum soma_status status = dual->kind->old_copy(dual, call->request->key, &call->has);
     if (status < 0)
         return status;
-    const bool lend = call->reply->lent && dual->options.mode == SOMA_DUAL_OLD_ANSWERS && call->has.present;
+    const bool old_answers = dual->options.mode == SOMA_DUAL_OLD_ANSWERS;
+    if (old_answers && call->needed && call->has.status < 0)
+        return call->has.status;
+    const bool lend = call->reply->lent && old_answers && call->has.present;
     if (lend)
         call->lent = soma__lend(call->has.bytes, NULL);
     return lend && !call->lent ? SOMA_E_NOMEM : SOMA_OK;
@@ -261,8 +266,9 @@ enum soma_status soma__dual_do(struct dual *dual, const struct soma__request *re
     count_call(dual, verb);
     struct dual_copy shown;
     struct call call = {.request = request, .reply = reply, .compared = chosen(dual, verb), .shown = &shown};
-    call.look = request->verb == VERB_GET || !dual->kind->old_native(dual, request->verb) ||
-                (!dual->kind->words && (call.compared || old_tells));
+    const bool native = dual->kind->old_native(dual, request->verb);
+    call.needed = request->verb != VERB_GET && (!native || (!dual->kind->words && old_tells));
+    call.look = request->verb == VERB_GET || call.needed || (!dual->kind->words && call.compared);
     soma_read_enter(); /* what Soma names and what is lent stays until the caller has it */
     const enum soma_status status =
         request->verb == VERB_GET && !call.compared ? look_up(dual, &call) : on_both(dual, &call);
