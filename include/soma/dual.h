@@ -229,7 +229,8 @@ SOMA_API uint64_t soma_dual_u64_count_approx(soma_dual_u64 *map);
 
 /**
  * soma_dual_u64_check() - compare all that both sides hold, while calls that change something wait.
- * @differing: out on SOMA_OK, may be NULL: by walk, how many keys differ; by digest, 0 or 1. Each is told and counted.
+ * @differing: out on SOMA_OK, may be NULL: by walk, how many keys differ, and for how many table->get fails; by digest, 0 or 1. Each is
+ *             told and counted.
  *
  * Return: SOMA_OK compared · SOMA_E_UNSUPPORTED table->walk is NULL, or by digest without SOMA_DIGEST · SOMA_E_NOMEM ·
  *   SOMA_E_INVALID · an error of table->walk.

@@ -386,7 +386,7 @@ static enum soma_status check_digest(struct check *check)
     return SOMA_OK;
 }
 
-/* What only Soma has. */
+/* What only Soma has, or the old map cannot look up. */
 static enum soma_status check_rest(struct check *check)
 {
     struct dual *dual = check->dual;
@@ -399,12 +399,10 @@ static enum soma_status check_rest(struct check *check)
     struct dual_copy has = {.large = NULL};
     while ((status = dual->kind->soma_next(cursor, &key)) == SOMA_OK) {
         status = dual->kind->old_copy(dual, key.value, &has);
-        if (status == SOMA_OK && has.status < 0)
-            status = has.status;
         if (status < 0)
             break;
         const struct soma__request request = {.verb = VERB_GET, .key = key.value};
-        const struct dual_said old = {.status = SOMA_ABSENT};
+        const struct dual_said old = {.status = has.status < 0 ? has.status : SOMA_ABSENT};
         soma_read_enter();
         dual->kind->soma_do(dual, &request, &soma);
         if (!has.present)
