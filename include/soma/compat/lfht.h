@@ -589,13 +589,14 @@ static inline enum soma_status soma_lfht_try_add_replace(struct soma_lfht *ht, u
         there = i < chain.count ? chain.nodes[i] : NULL;
         status = soma_lfht_put(ht, hash, &chain, i, node);
     } while (status == SOMA_CHANGED);
+    if (status == SOMA_OK && there)
+        soma_lfht_leave(there);
     soma_read_exit();
     soma_lfht_barrier();
     if (status != SOMA_OK)
         return status;
     if (!there)
         return SOMA_INSERTED;
-    soma_lfht_leave(there);
     *replaced = there;
     return SOMA_REPLACED;
 }
@@ -654,12 +655,12 @@ static inline int soma_lfht_exchange(struct soma_lfht *ht, struct soma_lfht_node
         else
             status = soma_lfht_splice(ht, node->hash, &chain, i, i + 1, NULL);
     } while (status == SOMA_CHANGED);
+    if (status == SOMA_OK)
+        soma_lfht_leave(node);
     soma_read_exit();
     soma_lfht_barrier();
-    if (status == SOMA_OK) {
-        soma_lfht_leave(node);
+    if (status == SOMA_OK)
         return 0;
-    }
     return status == SOMA_ABSENT ? -ENOENT : -ENOMEM;
 }
 
