@@ -288,24 +288,25 @@ static bool is_number(int family, const char *text, size_t len)
     return inet_pton(family, number, address) == 1;
 }
 
-/* Whether a name is among others, which commas and spaces separate; `*` is every name. */
+/* Whether a name is among others, which commas and spaces separate. */
 static bool is_among(const char *names, const char *name, size_t len)
 {
     static const char between[] = ", ";
     for (names += strspn(names, between); *names; names += strspn(names, between)) {
         const size_t size = strcspn(names, between);
-        if ((size == 1 && *names == '*') || (size == len && strncasecmp(names, name, len) == 0))
+        if (size == len && strncasecmp(names, name, len) == 0)
             return true;
         names += size;
     }
     return false;
 }
 
-/* Whether a request is for this server. A page from elsewhere in a browser on this machine asks in its own name, which somebody has made to
- * lead here, and would be shown the answer. Numbers cannot be made to lead elsewhere; who is no browser need not say a name. */
+/* Whether a request is for this server; `*` among its names lets any in. A page from elsewhere in a browser on this machine asks in its own
+ * name, which somebody has made to lead here, and would be shown the answer. Numbers cannot be made to lead elsewhere; who is no browser need
+ * not say a name. */
 static bool is_meant(const struct soma_http *http, const char *host)
 {
-    if (!host)
+    if (!host || is_among(http->names, "*", 1))
         return true;
     if (*host == '[')
         return is_number(AF_INET6, host + 1, strcspn(host + 1, "]"));
