@@ -10,6 +10,7 @@
 #include <soma_config.h>
 
 #include "base/atom.h"
+#include "base/cancel.h"
 #include "base/check.h"
 
 /* All are held at once for a copy, and the thread sanitizer knows up to 64 mutexes that a thread holds. */
@@ -64,8 +65,10 @@ static void say_once(const char *name, const char *what)
     if (!atom_cas_rlx(&said, &first, 1))
         return;
     const int len = snprintf(line, sizeof line, "soma: SOMA_BACKEND=%.64s %s: no map is made\n", name, what);
-    if (len > 0 && write(STDERR_FILENO, line, (size_t)len) < 0)
-        return; /* nobody listens */
+    const int cancel = soma__cancel_hold();
+    const ssize_t written = len > 0 ? write(STDERR_FILENO, line, (size_t)len) : 0;
+    (void)written; /* perhaps nobody listens */
+    soma__cancel_let(cancel);
 }
 
 static enum soma_status choose_by_environment(enum soma_backend *backend)

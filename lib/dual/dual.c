@@ -6,6 +6,7 @@
 
 #include <soma/rcu.h>
 
+#include "base/cancel.h"
 #include "base/check.h"
 #include "mem/mem.h"
 #include "rcu/rcu.h"
@@ -104,8 +105,10 @@ static NOINLINE void tell(struct dual *dual, struct soma_dual_difference *differ
         return;
 #if HAVE_BACKTRACE
     void *stack[SOMA_DUAL_STACK];
+    const int cancel = soma__cancel_hold(); /* the first one loads a library */
     difference->stack = stack;
     difference->depth = backtrace(stack, SOMA_DUAL_STACK);
+    soma__cancel_let(cancel);
 #endif
     dual->options.difference(difference, dual->options.ctx);
 }

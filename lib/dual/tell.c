@@ -11,6 +11,7 @@
 #include <soma_config.h>
 
 #include "base/atom.h"
+#include "base/cancel.h"
 #include "base/clock.h"
 #include "mem/mem.h"
 
@@ -177,11 +178,8 @@ static bool is_due(const struct soma_dual_difference *difference)
     return false;
 }
 
-void soma_dual_log(const struct soma_dual_difference *difference, void *ctx)
+static void log_to(FILE *file, const struct soma_dual_difference *difference)
 {
-    if (!is_due(difference))
-        return;
-    FILE *file = ctx ? ctx : stderr;
     uint64_t missing = atom_load_rlx(&left_out);             /* DUAL-2 */
     if (missing > 0 && atom_cas_rlx(&left_out, &missing, 0)) /* DUAL-2 */
         (void)fprintf(file, "soma dual: %" PRIu64 " not shown\n", missing);
@@ -193,4 +191,13 @@ void soma_dual_log(const struct soma_dual_difference *difference, void *ctx)
     (void)fputs(all ? all : few, file);
     if (all)
         soma__mem_free(all, len + 1);
+}
+
+void soma_dual_log(const struct soma_dual_difference *difference, void *ctx)
+{
+    if (!is_due(difference))
+        return;
+    const int cancel = soma__cancel_hold();
+    log_to(ctx ? ctx : stderr, difference);
+    soma__cancel_let(cancel);
 }

@@ -56,6 +56,22 @@ struct soma_http {
     size_t count;        /* of those that are not leaving; under the lock */
 };
 
+/* ---- Cancellation ----
+ *
+ * No call is a cancellation point (soma/rcu.h): around what the system makes one. */
+
+static int cancel_hold(void)
+{
+    int before = PTHREAD_CANCEL_ENABLE;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+static void cancel_let(int before)
+{
+    pthread_setcancelstate(before, NULL);
+}
+
 /* ---- Maps ---- */
 
 /* The map of a name that is leaving, or is not; else the end. */
@@ -124,6 +140,7 @@ enum soma_status soma_http_remove_wait(soma_http *http, const char *name)
 {
     if (!http || !name)
         return SOMA_E_INVALID;
+    const int cancel = cancel_hold();
     pthread_mutex_lock(&http->lock);
     struct shown *shown = *find(http, name, false);
     if (shown)
@@ -131,6 +148,7 @@ enum soma_status soma_http_remove_wait(soma_http *http, const char *name)
     while (*find(http, name, true)) /* another thread is about to remove it */
         pthread_cond_wait(&http->let_go, &http->lock);
     pthread_mutex_unlock(&http->lock);
+    cancel_let(cancel);
     free(shown);
     return shown ? SOMA_REMOVED : SOMA_ABSENT;
 }
@@ -458,6 +476,7 @@ static struct MHD_Daemon *start_daemon(struct soma_http *http, const union addre
 {
     sigset_t all;
     sigset_t before;
+    const int cancel = cancel_hold();
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const unsigned v6 = address->any.sa_family == AF_INET6 ? MHD_USE_IPv6 : 0;
@@ -466,6 +485,7 @@ static struct MHD_Daemon *start_daemon(struct soma_http *http, const union addre
         MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS_MOST + CONNECTIONS_SPARE, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS,
         MHD_OPTION_NOTIFY_CONNECTION, comes_or_goes, http, MHD_OPTION_END);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    cancel_let(cancel);
     return daemon;
 }
 
@@ -507,8 +527,10 @@ void soma_http_stop_wait(soma_http *http)
 {
     if (!http)
         return;
+    const int cancel = cancel_hold();
     if (http->daemon)
         MHD_stop_daemon(http->daemon);
+    cancel_let(cancel);
     while (http->first) {
         struct shown *next = http->first->next;
         free(http->first);

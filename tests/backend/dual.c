@@ -1016,6 +1016,40 @@ static void logs(const void *arg)
     verified(2);
 }
 
+static void *log_cancelled(void *pair)
+{
+    (void)pthread_cancel(pthread_self());
+    soma_dual_u64_get(pair, 7, NULL);
+    atomic_fetch_add(&looked, 1);
+    pthread_testcancel();
+    return NULL;
+}
+
+/* Nor is that a cancellation point, though it writes. */
+static void logs_cancelled(const void *arg)
+{
+    (void)arg;
+    FILE *file = tmpfile();
+    if (!file || setvbuf(file, NULL, _IONBF, 0) != 0)
+        abort();
+    struct old *old = old_new(LOSES);
+    soma_dual_u64 *pair =
+        pair_new(old, &few, (struct soma_dual_options){.rate = 1, .difference = soma_dual_log, .ctx = file});
+    soma_dual_u64_put(pair, 7, 9, NULL);
+    pthread_t thread;
+    void *end = NULL;
+    atomic_store(&looked, 0);
+    EXPECT_EQ(pthread_create(&thread, NULL, log_cancelled, pair), 0);
+    EXPECT_EQ(pthread_join(thread, &end), 0);
+    EXPECT(end == PTHREAD_CANCELED);
+    EXPECT_EQ(atomic_load(&looked), 1);
+    EXPECT(ftell(file) > 0);
+    (void)fclose(file);
+    soma_dual_u64_free(pair);
+    old_free(old);
+    verified(1);
+}
+
 #define LOGGED 10000
 
 /* A log of very many is bounded in its lines; those left out are counted in it, and all in the counters. */
@@ -1122,6 +1156,7 @@ int main(int argc, char **argv)
         {"refused-soma", refused, &soma_answers},
         {"texts", texts, NULL},
         {"logs", logs, NULL},
+        {"logs-cancelled", logs_cancelled, NULL},
         {"logs-few", logs_few, NULL},
         {"arguments", arguments, NULL},
     };

@@ -3,6 +3,7 @@
 #ifndef SOMA_TESTS_BACKEND_SAID_H
 #define SOMA_TESTS_BACKEND_SAID_H
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,10 +13,21 @@
 
 #include "support.h"
 
+/* By a thread that is cancelled, which no call is a point for. */
+static void *refused_cancelled(void *status)
+{
+    soma_any_u64 *map;
+    (void)pthread_cancel(pthread_self());
+    *(enum soma_status *)status = soma_any_u64_new(NULL, &map);
+    pthread_testcancel();
+    return NULL;
+}
+
 /* Two maps that the environment refuses, with this answer; how many lines of text that costs on standard error, of which each has to be `line`. */
 static uint64_t refused_lines(const char *line, enum soma_status want)
 {
-    soma_any_u64 *map;
+    enum soma_status first = SOMA_OK;
+    pthread_t thread;
     soma_any_map *bytes;
     FILE *file = tmpfile();
     const int before = dup(STDERR_FILENO);
@@ -23,7 +35,9 @@ static uint64_t refused_lines(const char *line, enum soma_status want)
         abort();
     (void)fflush(stderr);
     dup2(fileno(file), STDERR_FILENO);
-    const enum soma_status first = soma_any_u64_new(NULL, &map);
+    if (pthread_create(&thread, NULL, refused_cancelled, &first) != 0)
+        abort();
+    (void)pthread_join(thread, NULL);
     const enum soma_status second = soma_any_map_new(NULL, &bytes);
     dup2(before, STDERR_FILENO);
     close(before);

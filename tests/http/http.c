@@ -2,6 +2,7 @@
 /* http.c - the server of soma/http.h, asked over sockets: every status of every call, every page, maps that come and go while requests
  * run, readers that stay inside. What browsers make of the page: `pages` beside this file. */
 #include <arpa/inet.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,6 +319,70 @@ static void removed_twice(const void *setup)
     verified(4);
 }
 
+/* ---- Threads that are cancelled ---- */
+
+static void *request(void *arg)
+{
+    const struct removal *removal = arg;
+    EXPECT(answers(soma_http_port(removal->http), "GET", "/metrics", "", 200, "soma_map_entries{map=\"slow\"} 0\n"));
+    return NULL;
+}
+
+static void *remove_cancelled(void *arg)
+{
+    struct removal *removal = arg;
+    (void)pthread_cancel(pthread_self());
+    atomic_fetch_add(&removal->removed, soma_http_remove_wait(removal->http, "slow") == SOMA_REMOVED);
+    atomic_fetch_add(&removal->returned, 1);
+    pthread_testcancel();
+    return NULL;
+}
+
+static void *stop_cancelled(void *arg)
+{
+    struct removal *removal = arg;
+    soma_http *own = NULL;
+    (void)pthread_cancel(pthread_self());
+    const bool started = soma_http_start(NULL, &own) == SOMA_OK;
+    soma_http_stop_wait(own);
+    soma_http_stop_wait(removal->http);
+    atomic_fetch_add(&removal->returned, started);
+    pthread_testcancel();
+    return NULL;
+}
+
+/* No call is a cancellation point, also where it waits; behind it the thread can be cancelled as before. */
+static void cancelled(const void *setup)
+{
+    (void)setup;
+    soma_u64 *map = NULL;
+    pthread_t asker;
+    pthread_t caller;
+    void *end = NULL;
+    struct removal removal = {.http = start(NULL)};
+    EXPECT_EQ(soma_u64_new(NULL, &map), SOMA_OK);
+    EXPECT_EQ(soma_http_add_u64(removal.http, "slow", map), SOMA_INSERTED);
+    atomic_store(&held_back, false);
+    atomic_store(&hold_back, true);
+    EXPECT_EQ(pthread_create(&asker, NULL, request, &removal), 0);
+    while (!atomic_load(&held_back))
+        sleep_ms(1);
+    EXPECT_EQ(pthread_create(&caller, NULL, remove_cancelled, &removal), 0);
+    sleep_ms(100);
+    EXPECT_EQ(atomic_load(&removal.returned), 0);
+    atomic_store(&hold_back, false);
+    EXPECT_EQ(pthread_join(caller, &end), 0);
+    EXPECT(end == PTHREAD_CANCELED);
+    EXPECT_EQ(atomic_load(&removal.removed), 1);
+    EXPECT_EQ(pthread_join(asker, NULL), 0);
+    EXPECT_EQ(pthread_create(&caller, NULL, stop_cancelled, &removal), 0);
+    EXPECT_EQ(pthread_join(caller, &end), 0);
+    EXPECT(end == PTHREAD_CANCELED);
+    EXPECT_EQ(atomic_load(&removal.returned), 2);
+    soma_u64_free(map);
+    verified(2);
+}
+
 /* ---- Maps that come and go ---- */
 
 struct traffic {
@@ -413,6 +478,7 @@ static const struct test_case cases[] = {
     {"hosts", hosts, NULL},
     {"slow connections", slow_connections, NULL},
     {"removed twice", removed_twice, NULL},
+    {"cancelled callers", cancelled, NULL},
     {"coming and going", coming_and_going, NULL},
     {"health", health, NULL},
 };
