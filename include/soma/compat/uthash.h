@@ -220,11 +220,11 @@ static inline struct soma_uthash_place soma_uthash_place_of(struct soma_uthash_t
                                                             size_t len, bool make)
 {
     struct soma_uthash_place place = {NULL, NULL, 0, key, len};
+    const int kind = len == sizeof place.word ? SOMA_UTHASH_EIGHT : SOMA_UTHASH_SHORT;
     if (len == 0 || len > sizeof place.word) {
         place.bytes = make ? soma_uthash_bytes_made(table) : soma_uthash_bytes(table);
         return place;
     }
-    const int kind = len == sizeof place.word ? SOMA_UTHASH_EIGHT : SOMA_UTHASH_SHORT;
     place.words = make ? soma_uthash_words_made(table, kind) : soma_uthash_words(table, kind);
     place.word = soma_uthash_word(key, len);
     return place;
@@ -410,11 +410,12 @@ static inline void soma_uthash_walk_end(struct soma_uthash_walk *walk)
 /* OK with a cursor, END if the map was never made, or an error. */
 static inline enum soma_status soma_uthash_walk_open(struct soma_uthash_walk *walk)
 {
+    soma_map *bytes;
     if (walk->kind < SOMA_UTHASH_WORDS) {
         soma_u64 *words = soma_uthash_words(walk->table, walk->kind);
         return words ? soma_cursor_open_u64(words, &walk->cursor) : SOMA_END;
     }
-    soma_map *bytes = soma_uthash_bytes(walk->table);
+    bytes = soma_uthash_bytes(walk->table);
     return bytes ? soma_cursor_open_map(bytes, &walk->cursor) : SOMA_END;
 }
 
@@ -466,8 +467,9 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
     size_t room = 0, n = 0;
     while ((element = soma_uthash_walk_next(&walk)) != NULL) {
         if (n == room) {
+            void **larger;
             room = room ? 2 * room : 64;
-            void **larger = (void **)realloc((void *)elements, room * sizeof *elements);
+            larger = (void **)realloc((void *)elements, room * sizeof *elements);
             if (!larger) {
                 walk.status = SOMA_E_NOMEM;
                 break;
@@ -746,10 +748,10 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
         }                                                                                                              \
         SOMA_UTHASH_SORT(array, count, cmpfcn, soma_status_);                                                          \
         if (soma_status_ < 0) {                                                                                        \
+            __typeof__(head) soma_none_ = NULL;                                                                        \
             free((void *)(array));                                                                                     \
             (array) = NULL;                                                                                            \
             (count) = 0;                                                                                               \
-            __typeof__(head) soma_none_ = NULL;                                                                        \
             (void)soma_none_;                                                                                          \
             SOMA_UTHASH_FAILED(soma_none_, soma_status_);                                                              \
         }                                                                                                              \
@@ -764,6 +766,7 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
             (status) = SOMA_E_NOMEM;                                                                                   \
         }                                                                                                              \
         for (size_t soma_run_ = 1; soma_to_ && soma_run_ < soma_n_; soma_run_ *= 2) {                                  \
+            __typeof__(array) soma_swap_ = soma_from_;                                                                 \
             for (size_t soma_at_ = 0; soma_at_ < soma_n_; soma_at_ += 2 * soma_run_) {                                 \
                 const size_t soma_mid_ = soma_at_ + soma_run_ < soma_n_ ? soma_at_ + soma_run_ : soma_n_;              \
                 const size_t soma_end_ = soma_mid_ + soma_run_ < soma_n_ ? soma_mid_ + soma_run_ : soma_n_;            \
@@ -775,7 +778,6 @@ static inline enum soma_status soma_uthash_gather(const void *handle, void ***ar
                     soma_to_[soma_k_] = soma_left_ ? soma_from_[soma_i_++] : soma_from_[soma_j_++];                    \
                 }                                                                                                      \
             }                                                                                                          \
-            __typeof__(array) soma_swap_ = soma_from_;                                                                 \
             soma_from_ = soma_to_;                                                                                     \
             soma_to_ = soma_swap_;                                                                                     \
         }                                                                                                              \
