@@ -122,7 +122,8 @@ SOMA_API size_t soma_dual_format(const struct soma_dual_difference *difference, 
 
 /**
  * soma_dual_log() - a soma_dual_fn that writes soma_dual_format()'s text to a file: of the first 100 differences of each map, and of those
- * behind them one a second, of whatever map, with a line `soma dual: 57 not shown` before it. Counters count all.
+ * behind them one a second, of whatever map, with a line `soma dual: 57 not shown` before it, which counts those of all maps, whatever file
+ * each is logged to. A map's counters count all of its own.
  * @ctx: a FILE *; NULL: standard error.
  */
 SOMA_API void soma_dual_log(const struct soma_dual_difference *difference, void *ctx);

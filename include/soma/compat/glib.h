@@ -719,7 +719,9 @@ static inline void soma_g_hash_table_steal_all(soma_g_hash_table *table)
  *
  * If it is the only one, what is in the table is destroyed before the call returns, and its destroy functions may use the table, also take
  * references to it: they find it empty. What they put in goes with the last reference. (Without memory for that it is refused,
- * SOMA_E_NOMEM.)
+ * SOMA_E_NOMEM.) What they replace or remove of what others have put in meanwhile is destroyed after its readers, as always, which may be
+ * when the table is gone: if those functions use it, too, hold a reference around the call, and before it is given back soma_barrier_wait()
+ * twice, for what was in the table and for what its functions took out.
  */
 static inline void soma_g_hash_table_destroy(soma_g_hash_table *table)
 {
