@@ -45,7 +45,7 @@ enum {
 };
 
 static const char usage_text[] =
-    "usage: sched [options] [scenario...]\n"
+    "usage: sched [option | scenario]...\n"
     "\n"
     "Runs the library's own code under a scheduler that decides at every atomic access which thread goes on, and "
     "which\n"
@@ -88,6 +88,11 @@ struct test_case {
     unsigned flags;
 };
 
+static void case_name(const struct scenario *scenario, unsigned kind, char *name, size_t size)
+{
+    snprintf(name, size, "%s-%s", scenario->name, kind == WORDS ? "words" : "bytes");
+}
+
 /* Each scenario on each of its kinds of map. */
 static struct test_case *collect_cases(unsigned *count)
 {
@@ -103,7 +108,7 @@ static struct test_case *collect_cases(unsigned *count)
             struct test_case *c = &cases[n++];
             c->scenario = &scenarios[i];
             c->flags = (scenarios[i].flags & ~(unsigned)BOTH) | kind;
-            snprintf(c->name, sizeof c->name, "%s-%s", scenarios[i].name, kind == WORDS ? "words" : "bytes");
+            case_name(&scenarios[i], kind, c->name, sizeof c->name);
         }
     }
     *count = n;
@@ -417,19 +422,47 @@ static bool option_value(const char *name, const char *value)
     return true;
 }
 
+/* Names may stand between options; they come to stand at the front. */
 static void parse(int argc, char **argv)
 {
-    int i = 1;
-    while (i < argc && strncmp(argv[i], "--", 2) == 0) {
-        if (option_flag(argv[i]))
-            i++;
+    options.name = argv + 1;
+    for (int i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "--", 2) != 0)
+            options.name[options.names++] = argv[i];
+        else if (option_flag(argv[i]))
+            continue;
         else if (option_value(argv[i], i + 1 < argc ? argv[i + 1] : NULL))
-            i += 2;
+            i++;
         else
             usage("unknown option");
     }
-    options.names = (unsigned)(argc - i);
-    options.name = argv + i;
+}
+
+/* Whether a scenario's name, on a kind of map that it is for, begins so. Operations of one's own are called mix. */
+static bool is_known(const char *name)
+{
+    char whole[64];
+    if (options.mix)
+        return strncmp("mix", name, strlen(name)) == 0;
+    for (unsigned i = 0; i < scenario_count; i++) {
+        for (unsigned kind = WORDS; kind <= BYTES; kind <<= 1) {
+            case_name(&scenarios[i], kind, whole, sizeof whole);
+            if ((scenarios[i].flags & kind) != 0 && strncmp(whole, name, strlen(name)) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* A name that chooses nothing is a mistake, also beside one that does. */
+static void check_names(void)
+{
+    for (unsigned i = 0; i < options.names; i++) {
+        if (!is_known(options.name[i])) {
+            fprintf(stderr, "sched: %s: no scenario's name begins so; --list has them\n", options.name[i]);
+            exit(2);
+        }
+    }
 }
 
 static int perform(const struct test_case *cases, unsigned count)
@@ -449,6 +482,7 @@ static int perform(const struct test_case *cases, unsigned count)
 int main(int argc, char **argv)
 {
     parse(argc, argv);
+    check_names();
     library_find();
     run_catch_crashes();
     static const struct scenario operations = {.name = "mix", .race = "operations of your own"};
