@@ -856,6 +856,18 @@ static atomic_ullong additions;
 
 #define ADDITIONS 100000
 
+static enum soma_status add_one(const void *key, size_t key_len, bool present, struct soma_bytes *value, void *ctx)
+{
+    (void)key, (void)key_len;
+    uint64_t *word = ctx;
+    *word = 0;
+    if (present)
+        memcpy(word, value->data, sizeof *word);
+    ++*word;
+    *value = (struct soma_bytes){.data = word, .len = sizeof *word};
+    return SOMA_OK;
+}
+
 static void add_or_look(unsigned index, void *arg)
 {
     (void)arg;
@@ -866,6 +878,9 @@ static void add_or_look(unsigned index, void *arg)
         if (index % 2 == 0) {
             soma_dual_map_fetch_add(counted, "n", 1, 1, &word);
             atomic_fetch_add(&additions, 1);
+        } else if (index == 1) {
+            soma_dual_map_update(counted, "n", 1, add_one, &word);
+            atomic_fetch_add(&additions, 1);
         } else if (soma_dual_map_get_copy(counted, "n", 1, &word, sizeof word, &len) == SOMA_OK) {
             EXPECT(word >= last);
             last = word;
@@ -873,7 +888,7 @@ static void add_or_look(unsigned index, void *arg)
     }
 }
 
-/* Nor does a lookup tell a difference because its word goes on changing. */
+/* Nor does a lookup tell a difference because its word goes on changing; and every addition counts. */
 static void look_beside_add(const void *arg)
 {
     const enum soma_dual_mode mode = *(const enum soma_dual_mode *)arg;
@@ -885,6 +900,10 @@ static void look_beside_add(const void *arg)
     atomic_store(&additions, 0);
     crew_run(THREADS, add_or_look, NULL);
     EXPECT_EQ(atomic_load(&told.count), 0);
+    uint64_t word = 0;
+    size_t len = 0;
+    EXPECT_EQ(soma_dual_map_get_copy(counted, "n", 1, &word, sizeof word, &len), SOMA_OK);
+    EXPECT_EQ(word, atomic_load(&additions));
     verified(atomic_load(&additions));
     soma_dual_map_free(counted);
     old_free(old);
