@@ -350,7 +350,7 @@ static struct soma__chunk *due_chunks(bool collect)
     for (unsigned most = WORK_CHUNKS; most > 0 && (*end = queue_take()); most--)
         end = &(*end)->next;
     *end = NULL;
-    if (held == 0 && (!retired.first || retired.first->cookie > owed))
+    if (!retired.first || retired.first->cookie > owed)
         owed = 0;
     return due;
 }

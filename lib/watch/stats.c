@@ -156,11 +156,13 @@ static enum soma_status stats_of(const struct core *core, struct soma_stats *out
 
 enum soma_status soma_u64_stats(const soma_u64 *map, struct soma_stats *out)
 {
+    CALL();
     return stats_of(map ? &map->core : NULL, out);
 }
 
 enum soma_status soma_map_stats(const soma_map *map, struct soma_stats *out)
 {
+    CALL();
     return stats_of(map ? &map->core : NULL, out);
 }
 

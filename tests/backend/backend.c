@@ -12,6 +12,7 @@
 #include "pin.h"
 #include "refuse.h"
 #include "said.h"
+#include "soma_config.h"
 #include "support.h"
 
 static const enum soma_backend backends[] = {SOMA_BACKEND_LOCK_FREE, SOMA_BACKEND_SHARDED_MUTEX, SOMA_BACKEND_MUTEX};
@@ -339,7 +340,8 @@ static void cursor_retires(const void *arg)
                            : soma_any_cursor_open_u64(left_by.words, &cursor),
                       SOMA_OK);
             soma_cursor_close(cursor);
-            EXPECT(kind == 1 || left_by.calls > 0); /* words that are put look for what is due: behind the mutexes */
+            /* Words that are put into cells look for what is due: behind the mutexes. */
+            EXPECT(kind == 1 || !HAVE_CAS16 || left_by.calls > 0);
             soma_barrier_wait();
             EXPECT_EQ(left_by.calls, (unsigned)(kind + 1) * LEAVING);
         }

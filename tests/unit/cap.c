@@ -458,6 +458,37 @@ static void copies_that_move(const void *unused)
     verified(1);
 }
 
+/* Where readers leave no room to retire old versions, a sweep by soma_map_shrink() stops; they wait for the next. */
+static void sweep_without_room(const void *unused)
+{
+    (void)unused;
+    struct hanging hanging = {.answer = HANGING};
+    soma_map *map = hanging_bytes(&hanging, 3 * HANGING);
+    soma_view *view = NULL;
+    struct soma_stats stats = {.struct_size = sizeof stats};
+    EXPECT_EQ(soma_map_view_open(map, &view), SOMA_OK);
+    soma_read_enter();
+    for (uint64_t key = 0; key < 8; key++)
+        EXPECT_EQ(soma_map_put(map, &key, sizeof key, "another", 7, NULL), SOMA_REPLACED);
+    soma_view_close(view);
+    EXPECT_EQ(soma_map_shrink(map), SOMA_OK);
+    EXPECT_EQ(soma_map_stats(map, &stats), SOMA_OK);
+    EXPECT(stats.old_versions >= 5);
+    soma_read_exit();
+    soma_barrier_wait();
+    EXPECT_EQ(soma_map_shrink(map), SOMA_OK);
+    for (unsigned i = 0; i < 8; i++) {
+        soma_barrier_wait();
+        EXPECT_EQ(soma_map_shrink(map), SOMA_OK);
+    }
+    soma_barrier_wait();
+    EXPECT_EQ(soma_map_stats(map, &stats), SOMA_OK);
+    EXPECT_EQ(stats.old_versions, 0);
+    EXPECT_EQ(hanging.retired, 8);
+    soma_map_free(map);
+    verified(1);
+}
+
 /* A program that answers now so, now so, and absurdly, may get SOMA_E_LIMIT, but never puts the account wrong. */
 static void fickle(const void *cap)
 {
@@ -818,6 +849,7 @@ int main(int argc, char **argv)
         {"no-sum-wraps", no_sum_wraps, NULL},
         {"hanging-needs-retiring", hanging_needs_retiring, NULL},
         {"room-for-what-goes", room_for_what_goes, NULL},
+        {"sweep-without-room", sweep_without_room, NULL},
         {"words-asked-once", words_asked_once, NULL},
         {"words-asked-once-waiting", words_asked_once, "waits"},
         {"bytes-asked-once", bytes_asked_once, NULL},
