@@ -237,6 +237,7 @@ static enum soma_status make_all(struct plan *plan, struct soma_patch_outcome *o
 {
     struct soma_patch_reader reader = plan->first;
     struct soma_difference difference;
+    outcome->number = 0;
     enum soma_status status = put_aside(plan);
     if (status != SOMA_OK)
         return status;

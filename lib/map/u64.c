@@ -58,7 +58,8 @@ static void release(struct soma__owner *owner, uint64_t a, uint64_t b)
     const uint64_t value = b == RETIRE_VALUE ? a : soma__value_read(node);
     if (b != RETIRE_VALUE && !soma__is_home(&core->dir, node))
         soma__word_drop(&core->dir, node);
-    if (!core->value_retire.word || b == RETIRE_MOVED)
+    /* First this: a copy that has failed lets go of its function while others may release what has moved. */
+    if (b == RETIRE_MOVED || !core->value_retire.word)
         return;
     CALLOUT_BEGINS(core);
     core->value_retire.word(value, core->ctx);

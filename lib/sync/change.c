@@ -246,7 +246,7 @@ static enum soma_status apply_one(struct soma_sync *sync, const struct change *c
     const struct soma_difference difference = difference_of(sync, change, old);
     const enum soma_status told = tell(sync, &difference);
     if (told != SOMA_OK)
-        return soma__sync_fail(sync, told, "ended by the program's function for changes");
+        return soma__sync_ended(sync, told, "ended by the program's function for changes");
     const enum soma_status done =
         sync->options.look_only ? difference.what : soma__difference_make(sync->core, &difference);
     if (done < 0)

@@ -189,7 +189,7 @@ static enum soma_status decide(struct soma_sync *sync, const struct walk_entry *
     if (sync->words)
         conflict.merged = (struct soma_bytes){.data = &conflict.word.merged, .len = sizeof conflict.word.merged};
     if (chosen != SOMA_OK || conflict.merged.len > SOMA_LEN_MAX || (!conflict.merged.data && conflict.merged.len > 0))
-        return soma__sync_fail(sync, chosen < 0 ? chosen : SOMA_E_INVALID, "ended by the program's rule for conflicts");
+        return soma__sync_ended(sync, chosen, "ended by the program's rule for conflicts");
     const struct walk_entry merged = {.hash = theirs->hash, .key = theirs->key, .value = conflict.merged};
     const enum soma_status status = soma__sync_note(sync, PUT, &merged);
     if (status == SOMA_OK)

@@ -35,17 +35,29 @@ void soma__sync_digest_frame(struct soma_sync *sync, enum frame_type type, const
     soma__sync_put_digest(&sync->out, digest);
 }
 
-enum soma_status soma__sync_fail(struct soma_sync *sync, enum soma_status status, const char *reason)
+#define BYE_ENDED 6 /* the program did */
+
+static enum soma_status end_session(struct soma_sync *sync, enum soma_status status, uint8_t why, const char *reason)
 {
     if (sync->phase == FAILED)
         return sync->status;
-    const uint8_t why = (uint8_t)(status < SOMA_E_UNSUPPORTED || status >= 0 ? 6 : -status);
     if (sync->said_hello && !sync->said_bye)
         soma__sync_frame(sync, FRAME_BYE, &why, sizeof why);
     sync->phase = FAILED;
     sync->status = status < 0 ? status : SOMA_E_INVALID;
     sync->reason = reason;
     return sync->status;
+}
+
+enum soma_status soma__sync_fail(struct soma_sync *sync, enum soma_status status, const char *reason)
+{
+    const bool ours = status < 0 && status >= SOMA_E_UNSUPPORTED;
+    return end_session(sync, status, ours ? (uint8_t)-status : BYE_ENDED, reason);
+}
+
+enum soma_status soma__sync_ended(struct soma_sync *sync, enum soma_status status, const char *reason)
+{
+    return end_session(sync, status, BYE_ENDED, reason);
 }
 
 void soma__sync_drop(struct wire_out *out, size_t *at)
@@ -173,6 +185,7 @@ static enum soma_status agree(struct soma_sync *sync)
 {
     const struct hello *mine = &sync->mine;
     const struct hello *theirs = &sync->theirs;
+    sync->agreed = true;
     sync->result.theirs = theirs->digest;
     if (soma_digest_equal(&mine->digest, &theirs->digest))
         return finish(sync);
@@ -273,7 +286,7 @@ enum soma_status soma_sync_feed(soma_sync *sync, const void *data, size_t len, s
 
 /* ---- Bytes out ---- */
 
-#define OUT_LEAST 4096 /* so much is made before some is given, if there is so much */
+#define OUT_LEAST SIZED(4096, 32) /* so much is made before some is given, if there is so much */
 
 /* Whether the turn cannot go on before the other side has granted more. */
 static bool held_back(const struct soma_sync *sync)
@@ -393,8 +406,8 @@ uint64_t soma_sync_token(const soma_sync *sync)
 {
     if (!LIVES(sync, WHAT_SYNC) || sync->phase == OVER)
         return 0;
-    if (sync->theirs.version == 0)
-        return sync->mine.from;
+    if (!sync->agreed)
+        return sync->mine.initiator ? sync->mine.from : 0;
     return sync->slice_bits > 0 ? sync->slice << (64 - sync->slice_bits) : 0;
 }
 

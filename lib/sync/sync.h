@@ -160,6 +160,7 @@ struct soma_sync {
     bool heard_slice;
     bool said_close;
     bool heard_close;
+    bool agreed; /* both hellos fit each other */
     bool said_hello;
     bool said_bye;              /* or there is nobody to be told */
     struct soma_digest closing; /* the lister's result, once it was heard */
@@ -216,6 +217,9 @@ struct soma_sync {
 
 /* Ends the session with an error, tells the other side, gives the status. */
 enum soma_status soma__sync_fail(struct soma_sync *sync, enum soma_status status, const char *reason);
+
+/* The same with what a function of the program's has answered: whatever it is, the other side is told that the program ended it. */
+enum soma_status soma__sync_ended(struct soma_sync *sync, enum soma_status status, const char *reason);
 
 /* ---- sync.c ---- */
 

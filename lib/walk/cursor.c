@@ -373,6 +373,7 @@ enum soma_status soma_cursor_part(soma_cursor *cursor, uint32_t part, uint32_t p
         MISUSE("cursor is NULL, or part is not below parts");
         return SOMA_E_INVALID;
     }
+    TAKE_BACK(cursor);
     if (cursor->sorted) {
         soma__sorted_part(cursor->sorted, part, parts);
         return SOMA_OK;
@@ -390,6 +391,7 @@ enum soma_status soma_cursor_range(soma_cursor *cursor, unsigned bits, uint64_t 
         MISUSE("cursor is NULL or sorted, or prefix has more than bits, or than 64, bits");
         return SOMA_E_INVALID;
     }
+    TAKE_BACK(cursor);
     soma__cursor_between(cursor, soma__prefix_first(bits, prefix), soma__prefix_last(bits, prefix));
     return SOMA_OK;
 }

@@ -1003,6 +1003,9 @@ static void try_apply(unsigned index, void *patch)
     if (atomic_load(&accounts[PATCH].refused) > before) /* also if it is only for taking back */
         EXPECT_EQ(status, SOMA_E_NOMEM);
     patching.applied ^= done_without_map(status, SOMA_OK);
+    struct soma_patch_info info;
+    EXPECT_EQ(soma_patch_check(bytes, &info), SOMA_OK);
+    EXPECT_EQ(outcome.number == info.inserted + info.replaced + info.removed, status == SOMA_OK);
     EXPECT_EQ(outcome.kept, 0);
     check_patched();
 }

@@ -219,6 +219,28 @@ static void entry_after_next(void)
     soma_map_free(map);
 }
 
+static void entry_after_part(void)
+{
+    soma_map *map = bytes_map();
+    soma_cursor *cursor = over(map);
+    struct soma_bytes key;
+    need(soma_cursor_next_ref(cursor, &key, NULL) == SOMA_OK && soma_cursor_part(cursor, 0, 2) == SOMA_OK);
+    use(key);
+    soma_cursor_close(cursor);
+    soma_map_free(map);
+}
+
+static void entry_after_range(void)
+{
+    soma_map *map = bytes_map();
+    soma_cursor *cursor = over(map);
+    struct soma_bytes key;
+    need(soma_cursor_next_ref(cursor, &key, NULL) == SOMA_OK && soma_cursor_range(cursor, 0, 0) == SOMA_OK);
+    use(key);
+    soma_cursor_close(cursor);
+    soma_map_free(map);
+}
+
 static void entry_handed_back(void)
 {
     soma_map *map = bytes_map();
@@ -1375,6 +1397,14 @@ const struct rule rules[] = {
     {"value-handed-back", value_handed_back, "soma_map_put: " HANDED_BACK, value_handed_back_inside, SANITIZER_SPEAKS,
      NULL},
     {"entry-after-next", entry_after_next,
+     "soma_cursor_next_ref: what it lent is used after another call on the cursor: copy it before, or open a second "
+     "cursor",
+     entry_before_next, SANITIZER_SPEAKS, NULL},
+    {"entry-after-part", entry_after_part,
+     "soma_cursor_next_ref: what it lent is used after another call on the cursor: copy it before, or open a second "
+     "cursor",
+     entry_before_next, SANITIZER_SPEAKS, NULL},
+    {"entry-after-range", entry_after_range,
      "soma_cursor_next_ref: what it lent is used after another call on the cursor: copy it before, or open a second "
      "cursor",
      entry_before_next, SANITIZER_SPEAKS, NULL},

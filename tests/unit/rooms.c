@@ -65,7 +65,8 @@ static void full_table(const void *unused)
     const uint64_t entries = 40000;
     soma_u64 *map = map_with_few_addresses();
     EXPECT_EQ(map->core.dir.most_log2, 14);
-    EXPECT_EQ(soma_u64_reserve(map, dir_entries(&map->core.dir, 14) + 1), SOMA_E_NOMEM);
+    const uint64_t room = dir_entries(&map->core.dir, 14);
+    EXPECT_EQ(soma_u64_reserve(map, room + 1), SOMA_E_NOMEM);
     for (uint64_t key = 0; key < entries; key++)
         EXPECT_EQ(soma_u64_put(map, key, ~key, NULL), SOMA_INSERTED);
     EXPECT_EQ(dir_m(soma__dir_state(&map->core.dir)), 14);
@@ -75,6 +76,41 @@ static void full_table(const void *unused)
         EXPECT_EQ(soma_u64_get(map, key, &value), SOMA_OK);
         EXPECT_EQ(value, ~key);
     }
+    soma_u64_free(map);
+    verified(entries);
+}
+
+/* Told first when the copy's map is there. */
+static enum soma_status raise_limit(uint64_t done, uint64_t total, void *limit)
+{
+    (void)done, (void)total;
+    EXPECT_EQ(setrlimit(RLIMIT_AS, limit), 0);
+    return SOMA_OK;
+}
+
+/* A copy of a map with more entries than the copy has buckets for is whole, too. */
+static void full_copy(const void *unused)
+{
+    (void)unused;
+    soma_u64 *map = map_of(NULL);
+    soma_u64 *copy = NULL;
+    soma_view *view = NULL;
+    struct rlimit before;
+    const uint64_t entries = (UINT64_C(5) << 14) / (HAVE_CAS16 ? 1 : 2);
+    for (uint64_t key = 0; key < entries; key++)
+        EXPECT_EQ(soma_u64_put(map, key, ~key, NULL), SOMA_INSERTED);
+    EXPECT_EQ(soma_u64_view_open(map, &view), SOMA_OK);
+    EXPECT_EQ(getrlimit(RLIMIT_AS, &before), 0);
+    const uint64_t buckets = (uint64_t)1 << (14 + WORD_CELL_LOG2);
+    const struct rlimit few = {.rlim_cur = addresses_used() + buckets + buckets / 2, .rlim_max = before.rlim_max};
+    EXPECT_EQ(setrlimit(RLIMIT_AS, &few), 0);
+    const enum soma_status status = soma_u64_copy(view, NULL, raise_limit, &before, &copy);
+    EXPECT_EQ(status, SOMA_OK);
+    EXPECT_EQ(setrlimit(RLIMIT_AS, &before), 0);
+    EXPECT(status == SOMA_OK && dir_entries(&copy->core.dir, copy->core.dir.most_log2) < entries);
+    EXPECT(status == SOMA_OK && soma_u64_count_approx(copy) == entries);
+    soma_view_close(view);
+    soma_u64_free(copy);
     soma_u64_free(map);
     verified(entries);
 }
@@ -547,6 +583,7 @@ int main(int argc, char **argv)
 {
     const struct test_case cases[] = {
         {"full-table", full_table, NULL},
+        {"full-copy", full_copy, NULL},
         {"level-waits-for-room", level_waits_for_room, NULL},
 #if HAVE_CAS16
         {"homes-wait-for-room", homes_wait_for_room, NULL},

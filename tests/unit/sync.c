@@ -591,6 +591,38 @@ static void hellos(const void *unused)
     soma_u64_free(other);
 }
 
+/* Where to go on from is not forgotten, whatever the other side's hello was. */
+static void token_of_refused(const void *unused)
+{
+    (void)unused;
+    static const struct {
+        size_t at;
+        unsigned char byte;
+    } changed[] = {{0, 'M'}, {7, 2}, {8, 2}, {9, 2}, {10, 1}, {16, 0}, {71, 1}};
+    const uint64_t from = UINT64_C(1) << 63;
+    soma_u64 *map = words_new();
+    soma_u64 *other = words_new();
+    soma_u64_put(other, 1, 1, NULL);
+    for (size_t i = 0; i < sizeof changed / sizeof changed[0]; i++) {
+        struct soma_sync_options options = options_of(SOMA_SYNC_TARGET, true);
+        options.from = from;
+        soma_sync *sync = NULL;
+        EXPECT_EQ(soma_u64_sync_open(map, &options, &sync), SOMA_OK);
+        soma_sync *peer = open_words(other, SOMA_SYNC_SOURCE, false);
+        size_t len;
+        feed_hello(sync, peer, changed[i].at, changed[i].byte);
+        drain_all(sync);
+        EXPECT(soma_sync_drain(sync, NULL, 0, &len) < 0);
+        if (!EXPECT_EQ(soma_sync_token(sync), from))
+            fprintf(stderr, "# byte %zu\n", changed[i].at);
+        soma_sync_close(sync);
+        soma_sync_close(peer);
+        verified(1);
+    }
+    soma_u64_free(map);
+    soma_u64_free(other);
+}
+
 /* The responder has said nothing yet: to what makes no sense it says nothing, to what does not fit hello and BYE. */
 static void hellos_to_responder(const void *unused)
 {
@@ -957,6 +989,7 @@ int main(int argc, char **argv)
                                       {"a slice in each pass", slice_of_each_pass, NULL},
                                       {"AGAIN after CLOSE", again_after_close, NULL},
                                       {"hellos", hellos, NULL},
+                                      {"token-of-refused", token_of_refused, NULL},
                                       {"hellos to a responder", hellos_to_responder, NULL},
                                       {"hellos taken apart", hellos_taken_apart, NULL},
                                       {"damage", damage, NULL},
