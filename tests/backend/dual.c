@@ -14,6 +14,7 @@
 
 #include "pin.h"
 #include "refuse.h"
+#include "soma_config.h"
 #include "support.h"
 
 #define KEYS UINT64_C(5000)
@@ -566,7 +567,8 @@ static void fill_retires(const void *arg)
         EXPECT_EQ(soma_retire(look_amid, NULL), SOMA_OK);
     pin_stop(&pin);
     soma_dual_u64 *pair = pair_new(old, &table, (struct soma_dual_options){.rate = 1});
-    EXPECT(atomic_load(&looked) > 0); /* behind the walk */
+    /* Words that are put into cells look for what is due: behind the walk. */
+    EXPECT(!HAVE_CAS16 || atomic_load(&looked) > 0);
     EXPECT_EQ(atomic_load(&amid), 0);
     EXPECT_EQ(soma_u64_count_approx(soma_dual_u64_raw(pair)), CLEARED);
     soma_barrier_wait();
