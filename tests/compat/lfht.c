@@ -64,8 +64,8 @@ enum soma_status __wrap_soma_u64_get(const soma_u64 *map, uint64_t key, uint64_t
 }
 
 /* Behind the section of the call that takes it out, a node may be freed by whom another call has told so. */
-static const struct soma_lfht_node *leaves;
-static unsigned left_late;
+static _Thread_local const struct soma_lfht_node *leaves;
+static _Thread_local unsigned left_late;
 
 void __real_soma_read_exit(void);
 void __wrap_soma_read_exit(void);
