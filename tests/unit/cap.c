@@ -458,7 +458,7 @@ static void copies_that_move(const void *unused)
     verified(1);
 }
 
-/* Where readers leave no room to retire old versions, a sweep by soma_map_shrink() stops; they wait for the next. */
+/* Where readers leave no room to retire old versions, a sweep by soma_map_shrink() passes them by; they wait for the next. */
 static void sweep_without_room(const void *unused)
 {
     (void)unused;
