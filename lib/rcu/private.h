@@ -64,7 +64,7 @@ void soma__chunks_bury(struct soma__reader *dead);
 /* Polls, and releases some chunks whose grace period has passed. Outside every section. */
 void soma__chunks_work(struct soma__reader *self);
 
-/* Whether a thread that ends does so in a retired call; then, outside every section, releases what it has left in hand: others
+/* Whether the thread is in a retired call. If it ends there, what it has left in hand is to be released, outside every section: others
  * wait for that. */
 bool soma__chunks_in_hand(const struct soma__reader *self);
 void soma__chunks_finish(struct soma__reader *self);

@@ -386,11 +386,16 @@ static uint64_t busy_count(const struct soma__reader *reader)
     return atom_load_acq(&reader->busy);
 }
 
+bool soma__chunks_in_hand(const struct soma__reader *self)
+{
+    return (busy_count(self) & 1) != 0;
+}
+
 /* Whether anything was released. A retired call that gets here again leaves the work to the one it is part of; what it
  * has retired itself is for later visits. */
 static bool work(struct soma__reader *self, bool collect)
 {
-    if (busy_count(self) & 1)
+    if (soma__chunks_in_hand(self))
         return false;
     const int cancel = soma__cancel_hold();
     busy_change(self);
@@ -404,11 +409,6 @@ static bool work(struct soma__reader *self, bool collect)
     busy_change(self);
     soma__cancel_let(cancel);
     return any;
-}
-
-bool soma__chunks_in_hand(const struct soma__reader *self)
-{
-    return (busy_count(self) & 1) != 0;
 }
 
 void soma__chunks_finish(struct soma__reader *self)
@@ -449,7 +449,7 @@ enum soma_status soma__retire_may_wait(void)
 {
     const struct soma__section section = soma__section_enter();
     const bool spare = section.self == &soma__reader_spare;
-    const bool inside = soma__section_nested(section) || (!spare && (busy_count(section.self) & 1));
+    const bool inside = soma__section_nested(section) || (!spare && soma__chunks_in_hand(section.self));
     soma__section_exit(section);
     return inside ? SOMA_E_INVALID : spare ? SOMA_E_NOMEM : SOMA_OK;
 }
@@ -459,7 +459,7 @@ enum soma_status soma__retire_may_wait(void)
 static struct soma__reader *outside_self(void)
 {
     const struct soma__section section = soma__section_enter();
-    const bool outside = !soma__section_nested(section) && (busy_count(section.self) & 1) == 0;
+    const bool outside = !soma__section_nested(section) && !soma__chunks_in_hand(section.self);
     if (outside)
         soma__chunks_close(section.self);
     soma__section_exit(section);
