@@ -9,10 +9,10 @@
 #include <soma/backend.h>
 #include <soma/soma.h>
 
-#include "pin.h"
 #include "refuse.h"
 #include "said.h"
 #include "soma_config.h"
+#include "stalled.h"
 #include "support.h"
 
 static const enum soma_backend backends[] = {SOMA_BACKEND_LOCK_FREE, SOMA_BACKEND_SHARDED_MUTEX, SOMA_BACKEND_MUTEX};
@@ -298,6 +298,13 @@ static struct {
     uint64_t found; /* keys that were there still */
 } left_by;
 
+static void left_by_new(enum soma_backend backend, void (*word_goes)(uint64_t, void *),
+                        void (*bytes_go)(const void *, size_t, void *))
+{
+    left_by.words = words_new(backend, &(const struct soma_u64_options){.value_retire = word_goes});
+    left_by.bytes = bytes_new(backend, &(const struct soma_map_options){.value_retire = bytes_go});
+}
+
 static void look_left_word(uint64_t value, void *ctx)
 {
     (void)ctx;
@@ -317,15 +324,12 @@ static void cursor_retires(const void *arg)
 {
     (void)arg;
     for (int b = 1; b < BACKENDS; b++) {
-        const struct soma_u64_options options = {.value_retire = look_left_word};
-        const struct soma_map_options map_options = {.value_retire = look_left_bytes};
-        left_by.words = words_new(backends[b], &options);
-        left_by.bytes = bytes_new(backends[b], &map_options);
+        left_by_new(backends[b], look_left_word, look_left_bytes);
         left_by.calls = 0;
         watchdog(20);
         for (int kind = 0; kind < 2; kind++) {
-            struct pin pin;
-            pin_start(&pin);
+            struct stalled stalled;
+            stalled_start(&stalled);
             for (uint64_t i = 0; i < 2 * LEAVING; i++) {
                 const uint64_t key = i % LEAVING;
                 const enum soma_status status =
@@ -334,7 +338,7 @@ static void cursor_retires(const void *arg)
                 EXPECT_EQ(status, i < LEAVING ? SOMA_INSERTED : SOMA_REPLACED);
             }
             EXPECT_EQ(left_by.calls, (unsigned)kind * LEAVING);
-            pin_stop(&pin);
+            stalled_stop(&stalled);
             soma_cursor *cursor;
             EXPECT_EQ(kind ? soma_any_cursor_open_map(left_by.bytes, &cursor)
                            : soma_any_cursor_open_u64(left_by.words, &cursor),
@@ -395,10 +399,7 @@ static void freed_removes(const void *arg)
 {
     (void)arg;
     for (int b = 1; b < BACKENDS; b++) {
-        const struct soma_u64_options options = {.value_retire = remove_left_word};
-        const struct soma_map_options map_options = {.value_retire = remove_left_bytes};
-        left_by.words = words_new(backends[b], &options);
-        left_by.bytes = bytes_new(backends[b], &map_options);
+        left_by_new(backends[b], remove_left_word, remove_left_bytes);
         for (uint64_t key = 0; key < 100; key++) {
             soma_any_u64_put(left_by.words, key, key, NULL);
             soma_any_map_put(left_by.bytes, &key, sizeof key, &key, sizeof key, NULL);
@@ -436,10 +437,7 @@ static void takes_let_go(const void *arg)
 {
     (void)arg;
     for (int b = 0; b < BACKENDS; b++) {
-        const struct soma_u64_options options = {.value_retire = look_left_word};
-        const struct soma_map_options map_options = {.value_retire = look_left_bytes};
-        left_by.words = words_new(backends[b], &options);
-        left_by.bytes = bytes_new(backends[b], &map_options);
+        left_by_new(backends[b], look_left_word, look_left_bytes);
         for (uint64_t key = 0; key < LEAVING; key++) {
             soma_any_u64_put(left_by.words, key, key, NULL);
             soma_any_map_put(left_by.bytes, &key, sizeof key, &key, sizeof key, NULL);

@@ -12,9 +12,9 @@
 #include <soma/dual.h>
 #include <soma/soma.h>
 
-#include "pin.h"
 #include "refuse.h"
 #include "soma_config.h"
+#include "stalled.h"
 #include "support.h"
 
 #define KEYS UINT64_C(5000)
@@ -212,6 +212,15 @@ struct told {
     atomic_ullong strange; /* keys that no difference should name */
     atomic_ullong deep;    /* with a stack */
 };
+
+static soma_dual_map *bytes_pair_new(struct old *old, struct soma_dual_options options,
+                                     const struct soma_map_options *soma)
+{
+    soma_dual_map *pair;
+    if (soma_dual_map_new(&options, soma, &map_table, old, &pair) != SOMA_OK)
+        abort();
+    return pair;
+}
 
 static void note(const struct soma_dual_difference *difference, void *ctx)
 {
@@ -412,9 +421,7 @@ static void fails(const void *arg)
     EXPECT_EQ(soma_dual_u64_check(pair, SOMA_DUAL_BY_WALK, &differing), SOMA_OK); /* goes on, too */
     EXPECT_EQ(differing, KEYS / 1000 + shadowed);
     EXPECT_EQ(atomic_load(&told.by_verb[SOMA_DUAL_CHECK]), differing);
-    soma_dual_map *bytes;
-    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
-        abort();
+    soma_dual_map *bytes = bytes_pair_new(old, options, NULL);
     EXPECT_EQ(soma_dual_map_put(bytes, "k7", 2, "v", 1, NULL),
               SOMA_INSERTED); /* the old side can do that without a look */
     EXPECT_EQ(soma_dual_map_get_copy(bytes, "k7", 2, NULL, 0, NULL), old_answers ? SOMA_E_NOMEM : SOMA_OK);
@@ -506,13 +513,13 @@ static void clear_retires(const void *arg)
         abort();
     for (uint64_t key = 0; key < CLEARED; key++)
         soma_dual_u64_put(pair, key, key, NULL);
-    struct pin pin;
+    struct stalled stalled;
     atomic_store(&looked, 0);
-    pin_start(&pin);
+    stalled_start(&stalled);
     for (int i = 0; i < 1000; i++)
         EXPECT_EQ(soma_retire(look, pair), SOMA_OK);
     EXPECT_EQ(atomic_load(&looked), 0);
-    pin_stop(&pin);
+    stalled_stop(&stalled);
     watchdog(20);
     EXPECT_EQ(soma_dual_u64_clear(pair), SOMA_OK);
     EXPECT(atomic_load(&looked) > 0); /* behind the mutexes */
@@ -560,12 +567,12 @@ static void fill_retires(const void *arg)
     table.walk = walk_locked;
     for (uint64_t key = 0; key < CLEARED; key++)
         soma_any_u64_put(old->words, key, key, NULL);
-    struct pin pin;
+    struct stalled stalled;
     atomic_store(&looked, 0);
-    pin_start(&pin);
+    stalled_start(&stalled);
     for (int i = 0; i < 1000; i++)
         EXPECT_EQ(soma_retire(look_amid, NULL), SOMA_OK);
-    pin_stop(&pin);
+    stalled_stop(&stalled);
     soma_dual_u64 *pair = pair_new(old, &table, (struct soma_dual_options){.rate = 1});
     /* Words that are put into cells look for what is due: behind the walk. */
     EXPECT(!HAVE_CAS16 || atomic_load(&looked) > 0);
@@ -613,9 +620,7 @@ static void told_outside(const void *arg)
     soma_dual_u64_put(pair, 7, 1, NULL);
     soma_dual_u64_get(pair, 7, NULL);
     EXPECT_EQ(atomic_load(&told.count), 1);
-    soma_dual_map *bytes;
-    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
-        abort();
+    soma_dual_map *bytes = bytes_pair_new(old, options, NULL);
     char big[1500];
     memset(big, 'b', sizeof big);
     soma_dual_map_put(bytes, "k", 1, "two", 3, NULL);
@@ -645,9 +650,7 @@ static void told_without_memory(const void *arg)
     struct old *old = old_new(SOUND);
     size_t told = 0;
     const struct soma_dual_options options = {.rate = 1, .difference = note_len, .ctx = &told};
-    soma_dual_map *bytes;
-    if (soma_dual_map_new(&options, NULL, &map_table, old, &bytes) != SOMA_OK)
-        abort();
+    soma_dual_map *bytes = bytes_pair_new(old, options, NULL);
     char big[1500];
     memset(big, 'b', sizeof big);
     soma_dual_map_put(bytes, "k", 1, "two", 3, NULL);
@@ -733,9 +736,7 @@ static void bytes_calls(const void *arg)
     struct told told = {.count = 0};
     const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
     const struct soma_map_options soma = {.flags = SOMA_DIGEST};
-    soma_dual_map *pair;
-    if (soma_dual_map_new(&options, &soma, &map_table, old, &pair) != SOMA_OK)
-        abort();
+    soma_dual_map *pair = bytes_pair_new(old, options, &soma);
     char big[1500];
     memset(big, 'b', sizeof big);
     soma_read_enter();
@@ -836,8 +837,7 @@ static void update_beside_add(const void *arg)
     const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
     for (int removes = 0; removes < 2; removes++) {
         struct between between = {.removes = removes};
-        if (soma_dual_map_new(&options, NULL, &map_table, old, &between.pair) != SOMA_OK)
-            abort();
+        between.pair = bytes_pair_new(old, options, NULL);
         uint64_t word = 5;
         size_t len = 0;
         soma_dual_map_put(between.pair, "n", 1, &word, sizeof word, NULL);
@@ -897,8 +897,7 @@ static void look_beside_add(const void *arg)
     struct old *old = old_new(SOUND);
     struct told told = {.count = 0};
     const struct soma_dual_options options = {.mode = mode, .rate = 1, .difference = note, .ctx = &told};
-    if (soma_dual_map_new(&options, NULL, &map_table, old, &counted) != SOMA_OK)
-        abort();
+    counted = bytes_pair_new(old, options, NULL);
     atomic_store(&additions, 0);
     crew_run(THREADS, add_or_look, NULL);
     EXPECT_EQ(atomic_load(&told.count), 0);
@@ -917,9 +916,7 @@ static void bytes_lost(const void *arg)
     struct old *old = old_new(LOSES);
     struct told told = {.count = 0};
     const struct soma_dual_options options = {.rate = 1, .difference = note, .ctx = &told};
-    soma_dual_map *pair;
-    if (soma_dual_map_new(&options, NULL, &map_table, old, &pair) != SOMA_OK)
-        abort();
+    soma_dual_map *pair = bytes_pair_new(old, options, NULL);
     for (int i = 0; i < 100; i++) {
         char key[16];
         const size_t len = (size_t)snprintf(key, sizeof key, "key-%d", i);

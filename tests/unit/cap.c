@@ -2,7 +2,6 @@
 /* cap.c - at the cap on deferred memory: every update that would retire something says so and changes nothing; what can
  * be released is; and a stall is told by whoever tries, though nobody else polls. */
 #include <pthread.h>
-#include <semaphore.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -11,6 +10,7 @@
 #include <soma/soma.h>
 
 #include "map/map_internal.h"
+#include "stalled.h"
 #include "support.h"
 
 /* Room for a few retired words, or for one of the byte entries below and no other. */
@@ -776,21 +776,6 @@ static void stall_of_ones_own(const void *untold)
 #define STALL_MS 20
 #define SOME ((uint64_t)2 * SOMA__CHUNK_ITEMS) /* removals that close a batch */
 
-static struct {
-    sem_t inside;
-    sem_t over;
-} remain;
-
-static void remain_inside(unsigned index, void *arg)
-{
-    (void)index, (void)arg;
-    soma_read_enter();
-    sem_post(&remain.inside);
-    while (sem_wait(&remain.over) != 0)
-        ;
-    soma_read_exit();
-}
-
 static void remove_some(soma_u64 *map, uint64_t first)
 {
     for (uint64_t key = first; key < first + SOME; key++)
@@ -801,7 +786,7 @@ static void remove_some(soma_u64 *map, uint64_t first)
 static void stall_held_back(const void *unused)
 {
     (void)unused;
-    struct crew reader;
+    struct stalled stalled;
     struct told told = {.times = 0};
     soma_u64 *map = NULL;
     const struct soma_u64_options options = {
@@ -809,11 +794,7 @@ static void stall_held_back(const void *unused)
     EXPECT_EQ(soma_u64_new(&options, &map), SOMA_OK);
     for (uint64_t key = 0; key < 3 * SOME; key++)
         EXPECT_EQ(soma_u64_put(map, key, key, NULL), SOMA_INSERTED);
-    sem_init(&remain.inside, 0, 0);
-    sem_init(&remain.over, 0, 0);
-    crew_start(&reader, 1, remain_inside, NULL);
-    while (sem_wait(&remain.inside) != 0)
-        ;
+    stalled_start(&stalled);
     soma__work_hold();
     remove_some(map, 0);
     const uint64_t cookie = soma__grace_cookie();
@@ -825,8 +806,7 @@ static void stall_held_back(const void *unused)
     soma__work_resume();
     remove_some(map, 2 * SOME);
     EXPECT_EQ(told.times, 1);
-    sem_post(&remain.over);
-    crew_join(&reader);
+    stalled_stop(&stalled);
     soma_u64_free(map);
     soma_barrier_wait();
     verified(2);

@@ -287,6 +287,12 @@ static void no_relief(const void *unused)
 
 #define HELD 50
 
+static void retire_many(void)
+{
+    for (unsigned i = 0; i < HELD; i++)
+        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+}
+
 /* Nothing is released, and nothing is refused at the cap; when the outer hold is over, all is released at once. */
 static void held_back(const void *unused)
 {
@@ -294,8 +300,7 @@ static void held_back(const void *unused)
     begin(CAP);
     soma__work_hold();
     soma__work_hold();
-    for (unsigned i = 0; i < HELD; i++)
-        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    retire_many();
     EXPECT_EQ(soma__owner_deferred(&owner), HELD * CLOSES);
     EXPECT(!soma__retire_relieve(&owner, true));
     soma__work_resume();
@@ -338,8 +343,7 @@ static void held_into_section(const void *unused)
     (void)unused;
     begin(UINT64_MAX);
     soma__work_hold();
-    for (unsigned i = 0; i < HELD; i++)
-        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
+    retire_many();
     soma_barrier_wait(); /* waits for nothing, since what it would run may want what the thread has locked */
     soma_read_enter();
     soma__work_resume();
@@ -351,18 +355,23 @@ static void held_into_section(const void *unused)
     verified(HELD);
 }
 
+/* A hold ends while a reader is in the way of all that was retired in it. */
+static void owe_beside(struct sitter *sitter, uint64_t cap)
+{
+    begin(cap);
+    sitter_start(sitter, enter);
+    soma__work_hold();
+    retire_many();
+    soma__work_resume();
+}
+
 /* What a reader is in the way of at the end of a hold stays owed, and is released by the thread's next visit after the reader has
  * gone, all of it. */
 static void held_for_reader(const void *unused)
 {
     (void)unused;
     struct sitter sitter;
-    begin(UINT64_MAX);
-    sitter_start(&sitter, enter);
-    soma__work_hold();
-    for (unsigned i = 0; i < HELD; i++)
-        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
-    soma__work_resume();
+    owe_beside(&sitter, UINT64_MAX);
     EXPECT_EQ(atomic_load(&released), 0);
     EXPECT_EQ(retire_bytes(1), SOMA_OK);
     EXPECT_EQ(atomic_load(&released), 0);
@@ -382,12 +391,7 @@ static void relief_from_afar(const void *unused)
 {
     (void)unused;
     struct sitter sitter;
-    begin(CAP);
-    sitter_start(&sitter, enter);
-    soma__work_hold();
-    for (unsigned i = 0; i < HELD; i++)
-        EXPECT_EQ(retire_bytes(CLOSES), SOMA_OK);
-    soma__work_resume();
+    owe_beside(&sitter, CAP);
     EXPECT_EQ(retire_bytes(CAP), SOMA_E_LIMIT);
     EXPECT(!soma__retire_relieve(&owner, false));
     sitter_does(&sitter, leave);
